@@ -1,0 +1,116 @@
+"""``python -m ippy train | evaluate | study | weights``: the package from the command line."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ippy import data, evaluation, operators, recipes, studies, training, weights
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ippy", description=__doc__.split(":")[1])
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train networks and store their weights")
+    train.add_argument("keys", nargs="*", help=f"from {', '.join(recipes.RECIPES)}")
+    train.add_argument("--all", action="store_true", help="every network, one after the other")
+    train.add_argument("--data", default=os.environ.get("IPPY_DATA"), help="folder of PNGs")
+    train.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    train.add_argument("--out", type=Path, default=weights.WEIGHTS_DIR, help="weights folder")
+    test = commands.add_parser("evaluate", help="measure a network beside the classical methods")
+    test.add_argument("key", help="network, such as UNet")
+    test.add_argument("--data", default=os.environ.get("IPPY_DATA"), help="folder of PNGs")
+    test.add_argument("--json", action="store_true", help="print per-image values as JSON")
+    test.add_argument("--kernel", type=Path, help="blur kernel: .npy file or a text matrix")
+    test.add_argument("--noise-level", type=float, default=recipes.NOISE_LEVEL)
+    test.add_argument("--seed", type=int, default=0, help="seed of the noise")
+    test.add_argument("--weights-dir", type=Path, default=weights.WEIGHTS_DIR)
+    study = commands.add_parser("study", help="run an experiment of the book and store its result")
+    study.add_argument("name", choices=sorted(studies.STUDIES))
+    check = commands.add_parser("weights", help="check weight files against their cards")
+    check.add_argument("action", nargs="?", choices=["verify"], default="verify")
+    check.add_argument("--weights-dir", type=Path, default=weights.WEIGHTS_DIR)
+    return parser
+
+
+def _train(args: argparse.Namespace) -> None:
+    keys = list(recipes.RECIPES) if args.all else args.keys
+    if not keys:
+        raise ValueError("name a network to train, or --all; see 'python -m ippy train --help'")
+    for key in keys:
+        _, history = training.train_and_save(
+            key, data=args.data, weights_dir=args.out, resume=args.resume
+        )
+        print(
+            f"{key}: validation MSE {history['val_mse'][-1]:.3g} after "
+            f"{history['seconds'] / 60:.1f} minutes, stored in {args.out.name}/{key}.pth"
+        )
+
+
+def _read_kernel(path: Path) -> torch.Tensor:
+    try:
+        kernel = np.load(path) if path.suffix == ".npy" else np.loadtxt(path, ndmin=2)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"kernel file {path.name} cannot be read ({error}); give a .npy file or a text file "
+            "with one row of numbers per line"
+        ) from error
+    return torch.as_tensor(kernel)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    if args.data:
+        images = data.materialise(data.MayoDataset(args.data, recipes.SHAPE))
+    else:
+        images = evaluation.held_out_images()
+    if args.kernel:
+        operator = operators.Blurring(recipes.SHAPE, kernel=_read_kernel(args.kernel))
+    else:
+        operator = recipes.task_operator()
+    network = weights.load(args.key, weights_dir=args.weights_dir)
+    methods = {**evaluation.baselines(operator, args.noise_level), args.key: network}
+    table = evaluation.evaluate(methods, images, operator, args.noise_level, seed=args.seed)
+    mean = {n: {m: float(np.mean(v)) for m, v in t.items()} for n, t in table.items()}
+    if args.json:
+        settings = {"images": len(images), "noise_level": args.noise_level, "seed": args.seed}
+        print(json.dumps({**settings, "mean": mean, "per_image": table}, indent=1))
+        return
+    print(f"{len(images)} images, noise level {args.noise_level:g}")
+    print(f"{'':12s} {'MSE':>9s} {'PSNR':>6s} {'SSIM':>6s}")
+    for name, value in mean.items():
+        print(f"{name:12s} {value['mse']:9.2e} {value['psnr']:6.2f} {value['ssim']:6.3f}")
+
+
+def _weights(args: argparse.Namespace) -> None:
+    report = weights.verify(args.weights_dir)
+    for key, verdict in report.items():
+        print(f"{key}: {verdict}")
+    if not report or any(verdict != "ok" for verdict in report.values()):
+        raise ValueError("not all weights are in order" if report else "there are no weights")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return the exit status. Expected failures end in one clear line."""
+    args = _parser().parse_args(argv)
+    run = {
+        "train": _train,
+        "evaluate": _evaluate,
+        "weights": _weights,
+        "study": lambda a: studies.run(a.name),
+    }[args.command]
+    try:
+        run(args)
+    except KeyboardInterrupt:
+        return 130
+    except (ValueError, OSError, FloatingPointError, KeyError) as error:
+        print(f"ippy: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""How well networks and classical methods do: on a tensor of images, reproducibly."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from ippy import classical, data, metrics, weights
+from ippy.operators import Operator
+from ippy.recipes import NOISE_LEVEL, SHAPE, task_operator
+from ippy.utilities import gaussian_noise
+
+__all__ = ["baselines", "evaluate", "measure", "reconstruct", "held_out_images", "held_out_metrics"]
+
+
+def measure(
+    x: Tensor,
+    operator: Operator,
+    noise_level: float = NOISE_LEVEL,
+    *,
+    seed: int = 0,
+    first: int = 0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Noisy measurements $y^\delta = Kx + e$.
+
+    Without a generator the noise of each image is a function of (``seed``, index) alone, so that
+    batch size and order do not matter.
+
+    Args:
+        x: Clean images (N, C, H, W) in [0, 1].
+        operator: Forward model $K$.
+        noise_level: Relative noise level of each image.
+        seed: Seed of the noise.
+        first: Index of the first image of the batch.
+        generator: Draws the noise of the whole batch instead.
+
+    Returns:
+        Measurements, of the operator's output shape.
+    """
+    y = operator(x)
+    if generator is not None:
+        return y + gaussian_noise(y, noise_level, generator=generator)
+    noise = [
+        gaussian_noise(
+            y[i : i + 1],
+            noise_level,
+            generator=torch.Generator().manual_seed((seed << 32) + first + i),
+        )
+        for i in range(len(y))
+    ]
+    return y + torch.cat(noise)
+
+
+@torch.no_grad()
+def reconstruct(model: nn.Module, y_delta: Tensor, batch_size: int = 4) -> Tensor:
+    """Apply a network in evaluation mode, float32, in small batches: (N, C, H, W) to the same."""
+    model.eval()
+    device = next(model.parameters()).device
+    return torch.cat([model(part.to(device)).cpu() for part in y_delta.split(batch_size)])
+
+
+@cache
+def _chosen() -> dict:
+    path = weights.WEIGHTS_DIR / "results" / "baselines.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            "results/baselines.json is missing, which holds the regularisation parameters; "
+            "restore it with 'git checkout weights' or run 'python -m ippy study baselines'"
+        )
+    return json.loads(path.read_text("utf-8"))["chosen"]
+
+
+def baselines(operator: Operator, noise_level: float = NOISE_LEVEL) -> dict[str, Callable]:
+    """The classical reconstructions with the parameters that the study ``baselines`` chose.
+
+    Of the noise levels studied the nearest on a logarithmic scale is used; parameters were
+    chosen on training images, never on those that are evaluated.
+
+    Returns:
+        ``"Tikhonov"`` and ``"TV"``, each a function from measurements to reconstructions.
+    """
+    chosen = _chosen()
+    nearest = min(chosen, key=lambda level: abs(torch.tensor(float(level) / noise_level).log()))
+    lam = chosen[nearest]
+    return {
+        "Tikhonov": lambda y: classical.tikhonov(operator, y, lam["Tikhonov"]),
+        "TV": lambda y: classical.total_variation(operator, y, lam["TV"]),
+    }
+
+
+def evaluate(
+    methods: dict[str, Callable[[Tensor], Tensor] | nn.Module],
+    images: Tensor,
+    operator: Operator,
+    noise_level: float = NOISE_LEVEL,
+    *,
+    seed: int = 0,
+    batch_size: int = 8,
+) -> dict[str, dict[str, list[float]]]:
+    """Per-image MSE, PSNR and SSIM of the measurement and of every method.
+
+    Args:
+        methods: Name -> network or function from measurements to reconstructions.
+        images: Clean images (N, 1, H, W), uint8 or float in [0, 1].
+        operator: Forward model for the images' size.
+        noise_level: Relative noise level.
+        seed: Seed of the noise.
+        batch_size: Images handled at a time.
+
+    Returns:
+        ``{"measurement": {"mse": […], "psnr": […], "ssim": […]}, name: …}``, N values each.
+    """
+    table = {name: {"mse": [], "psnr": [], "ssim": []} for name in ("measurement", *methods)}
+    for first in range(0, len(images), batch_size):
+        x = images[first : first + batch_size]
+        x = x if x.is_floating_point() else x.float() / 255
+        y_delta = measure(x, operator, noise_level, seed=seed, first=first)
+        for name in table:
+            method = methods.get(name, lambda y: y)
+            is_network = isinstance(method, nn.Module)
+            x_hat = reconstruct(method, y_delta) if is_network else method(y_delta)
+            for metric in ("mse", "psnr", "ssim"):
+                table[name][metric] += getattr(metrics, metric)(x_hat, x).tolist()
+    return table
+
+
+def held_out_images(n_images: int = 32, kind: str = "mixed", shape: tuple = SHAPE) -> Tensor:
+    """Procedural test images as uint8 (N, 1, H, W): never trained on, never tuned on."""
+    return data.materialise(data.SyntheticDataset(n_images, shape, kind=kind, split="test"))
+
+
+def held_out_metrics(model: nn.Module, n_images: int = 32) -> dict:
+    """Mean and standard deviation over the procedural test images, for a weight file's card."""
+    table = evaluate({"network": model}, held_out_images(n_images), task_operator())
+    return {
+        name: {
+            metric: [torch.tensor(values).mean().item(), torch.tensor(values).std().item()]
+            for metric, values in table[name].items()
+        }
+        for name in table
+    }

@@ -1,0 +1,85 @@
+"""How far a reconstruction is from the truth: one number per image of the batch."""
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+__all__ = ["mse", "psnr", "relative_error", "rmse", "ssim"]
+
+
+def _check(x: Tensor, x_true: Tensor) -> None:
+    if x.ndim != 4 or x.shape != x_true.shape:
+        raise ValueError(
+            f"metrics compare two batches of one shape (N, C, H, W), got {tuple(x.shape)} and "
+            f"{tuple(x_true.shape)}; add missing axes with x[None]"
+        )
+
+
+def mse(x: Tensor, x_true: Tensor, mask: Tensor | None = None) -> Tensor:
+    r"""Mean squared error, $\frac1n\|x - x_{true}\|_2^2$.
+
+    Args:
+        x: Reconstructions, shape (N, C, H, W).
+        x_true: Ground truth of the same shape.
+        mask: Boolean (N, C, H, W), broadcast from fewer sizes; only pixels that are True count.
+
+    Returns:
+        One value per image, shape (N,).
+
+    Raises:
+        ValueError: If the shapes differ or the mask leaves no pixel of an image.
+    """
+    _check(x, x_true)
+    square = (x - x_true) ** 2
+    if mask is None:
+        return square.mean(dim=(1, 2, 3))
+    mask = mask.expand_as(square)
+    count = mask.sum(dim=(1, 2, 3))
+    if not bool((count > 0).all()):
+        raise ValueError("the mask leaves no pixel of at least one image; check its threshold")
+    return (square * mask).sum(dim=(1, 2, 3)) / count
+
+
+def rmse(x: Tensor, x_true: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Root of the mean squared error, in grey values; arguments as in :func:`mse`."""
+    return mse(x, x_true, mask).sqrt()
+
+
+def psnr(x: Tensor, x_true: Tensor, data_range: float = 1.0, mask: Tensor | None = None) -> Tensor:
+    r"""Peak signal-to-noise ratio in decibel, $10\log_{10}(\text{data\_range}^2/\text{MSE})$.
+
+    Args:
+        x: Reconstructions, shape (N, C, H, W).
+        x_true: Ground truth of the same shape.
+        data_range: Largest minus smallest possible grey value; 1 for images in [0, 1].
+        mask: As in :func:`mse`, for instance ``x_true > 0.02``, the body of a CT slice.
+
+    Returns:
+        One value per image, shape (N,); infinite where the images are equal.
+
+    >>> psnr(torch.zeros(1, 1, 8, 8), torch.full((1, 1, 8, 8), 0.1)).round(decimals=3)
+    tensor([20.])
+    """
+    return 10 * torch.log10(data_range**2 / mse(x, x_true, mask))
+
+
+def relative_error(x: Tensor, x_true: Tensor) -> Tensor:
+    r"""Relative error $\|x - x_{true}\|_2 / \|x_{true}\|_2$ per image, shape (N,)."""
+    _check(x, x_true)
+    return (x - x_true).flatten(1).norm(dim=1) / x_true.flatten(1).norm(dim=1)
+
+
+def ssim(x: Tensor, x_true: Tensor, data_range: float = 1.0) -> Tensor:
+    """Structural similarity (Wang et al. 2004; Gaussian window, sigma 1.5) from torchmetrics.
+
+    Args:
+        x: Reconstructions, shape (N, C, H, W) with H and W at least 11.
+        x_true: Ground truth of the same shape.
+        data_range: Largest minus smallest possible grey value.
+
+    Returns:
+        One value per image, shape (N,), at most 1.
+    """
+    _check(x, x_true)
+    value = structural_similarity_index_measure(x, x_true, data_range=data_range, reduction="none")
+    return value.reshape(x.shape[0])

@@ -1,0 +1,314 @@
+r"""Linear forward models :math:`K` with exact adjoints.
+
+Every image and channel of a batch ``(N, C, H, W)`` is treated separately: ``y = K(x)`` or
+``K @ x``, and back with ``K.T(y)`` or ``K.adjoint(y)``. The result has the argument's dtype and
+device; autograd passes through. The boundary says what lies outside the image: ``"zeros"``,
+``"reflect"`` (mirror) or ``"circular"`` (opposite side).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Blurring", "DownScaling", "Gradient", "Operator"]
+__all__ += ["gaussian_kernel", "motion_kernel", "operator_norm"]
+BOUNDARIES = ("zeros", "reflect", "circular")
+
+
+class Operator(nn.Module):
+    r"""Linear forward model :math:`y = Kx`; subclasses define ``_forward`` and ``_adjoint``.
+
+    Args:
+        img_shape: Height and width (H, W) of the images, in pixels.
+        out_shape: Size of the measurements; by default that of the images.
+    """
+
+    def __init__(self, img_shape: Sequence[int], out_shape: Sequence[int] | None = None) -> None:
+        super().__init__()
+        self.img_shape = _check_shape(img_shape)
+        self.out_shape = self.img_shape if out_shape is None else _check_shape(out_shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply :math:`K` to images x ``(N, C, *img_shape)``; returns ``(N, C', *out_shape)``.
+
+        Raises TypeError unless x is a real float tensor, ValueError for another rank or size.
+        """
+        _check_input(x, self.img_shape)
+        with torch.autocast(x.device.type, enabled=False):  # measurements keep their precision
+            return self._forward(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        r"""Apply :math:`K^T`, defined by :math:`\langle Kx, y\rangle = \langle x, K^Ty\rangle`.
+
+        Maps y ``(N, C', *out_shape)`` to ``(N, C, *img_shape)``; raises as ``forward`` does.
+        """
+        _check_input(y, self.out_shape)
+        with torch.autocast(y.device.type, enabled=False):
+            return self._adjoint(y)
+
+    @property
+    def T(self) -> Operator:
+        """The adjoint as an operator: ``K.T(y)`` is ``K.adjoint(y)``, and ``K.T.T`` is ``K``."""
+        return _Transposed(self)
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        return self(x)
+
+
+class _Transposed(Operator):
+    def __init__(self, K: Operator) -> None:
+        super().__init__(K.out_shape, K.img_shape)
+        self.K = K
+        self._forward, self._adjoint = K._adjoint, K._forward
+
+    @property
+    def T(self) -> Operator:
+        return self.K
+
+
+class Blurring(Operator):
+    r"""Convolution with one kernel, :math:`y_{i,j} = \sum_{m,n} k_{m,n}\, x_{i-m,\,j-n}`.
+
+    The indices of k count from its centre. This is the convolution of mathematics: a bright pixel
+    becomes a copy of the kernel, while ``conv2d`` of PyTorch would give its mirror image.
+
+    Args:
+        img_shape: Height and width (H, W) of the images, in pixels.
+        kernel: Own kernel, used as it is: a matrix with odd sides, rectangular or square.
+        kernel_type: ``"gaussian"`` or ``"motion"``; leave it out with an own kernel.
+        kernel_size: Side of the kernel in pixels, odd; for a motion also its length.
+        kernel_variance: Variance of the Gaussian, in pixels squared.
+        motion_angle: Direction of the motion in degrees, counter-clockwise from horizontal.
+        boundary: ``"zeros"``, ``"reflect"`` (the edge pixel is not repeated) or ``"circular"``.
+
+    Raises:
+        ValueError: For an even, infinite or too large kernel, an unknown ``kernel_type`` or
+            ``boundary``, and both or neither of ``kernel`` and ``kernel_type``.
+
+    Example:
+        >>> Blurring((1, 3), [[0.5, 0.3, 0.2]])(torch.tensor([[[[0.0, 1.0, 0.0]]]]))
+        tensor([[[[0.5000, 0.3000, 0.2000]]]])
+    """
+
+    def __init__(
+        self,
+        img_shape: Sequence[int],
+        kernel: Tensor | Sequence | None = None,
+        kernel_type: str | None = None,
+        kernel_size: int = 3,
+        kernel_variance: float = 1.0,
+        motion_angle: float = 0.0,
+        *,
+        boundary: str = "zeros",
+    ) -> None:
+        super().__init__(img_shape)
+        self.boundary = _check_choice("boundary", boundary, BOUNDARIES)
+        if (kernel is None) == (kernel_type is None):
+            raise ValueError("give one, either kernel or kernel_type ('gaussian' or 'motion')")
+        if kernel is not None:
+            kernel = torch.as_tensor(kernel, dtype=torch.float64).detach().cpu().clone()
+        elif _check_choice("kernel_type", kernel_type, ("gaussian", "motion")) == "gaussian":
+            kernel = gaussian_kernel(kernel_size, kernel_variance)
+        else:
+            kernel = motion_kernel(kernel_size, motion_angle)
+        _check_kernel(kernel, self.img_shape)
+        self._exact = kernel  # float64 and no buffer: some devices have no float64
+        self.register_buffer("kernel", kernel.float(), persistent=False)
+        self.margin = (kernel.shape[0] // 2, kernel.shape[1] // 2)
+
+    def _apply(self, fn, recurse=True):  # behind .to(), .double(), .cuda()
+        super()._apply(fn, recurse)
+        self.kernel = self._exact.to(self.kernel)  # .double() must not keep float32 rounding
+        return self
+
+    def _correlate(self, x: Tensor, padding: Sequence[int], flip: bool) -> Tensor:
+        n, c, h, w = x.shape
+        kernel = (self.kernel if self.kernel.dtype == x.dtype else self._exact).to(x)
+        weight = (kernel.flip(0, 1) if flip else kernel).expand(n * c, 1, -1, -1)
+        y = F.conv2d(x.reshape(1, n * c, h, w), weight, padding=padding, groups=n * c)
+        return y.reshape(n, c, *y.shape[-2:])
+
+    def _forward(self, x: Tensor) -> Tensor:
+        ph, pw = self.margin
+        mode = "constant" if self.boundary == "zeros" else self.boundary
+        return self._correlate(F.pad(x, (pw, pw, ph, ph), mode=mode), (0, 0), flip=True)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        ph, pw = self.margin
+        x = self._correlate(y, (2 * ph, 2 * pw), flip=False)  # (N, C, H + 2 ph, W + 2 pw)
+        return _fold(_fold(x, ph, -2, self.boundary), pw, -1, self.boundary)
+
+    def transfer_function(self, shape: Sequence[int] | None = None) -> Tensor:
+        """Frequency response H, complex128 on the CPU, on the grid of ``torch.fft.fft2``.
+
+        With the circular boundary ``fft2(K(x)) == H * fft2(x)``: ``H.abs()`` says how much of
+        each frequency is left. Its size is ``shape``, at least the kernel's, or ``img_shape``.
+        """
+        shape = self.img_shape if shape is None else _check_shape(shape)
+        _check_kernel(self._exact, shape)
+        padded = self._exact.new_zeros(shape)
+        padded[: self._exact.shape[0], : self._exact.shape[1]] = self._exact
+        return torch.fft.fft2(padded.roll([-m for m in self.margin], (0, 1)))  # centre to [0, 0]
+
+
+class DownScaling(Operator):
+    """One pixel for every block of f x f; rows and columns that fill no block are dropped.
+
+    Args:
+        img_shape: Height and width (H, W) of the images; measurements have (H // f, W // f).
+        downscale_factor: The integer f, from 1 to the shorter side; otherwise a ValueError.
+        mode: ``"average"`` (mean of the block) or ``"naive"`` (its top-left pixel).
+    """
+
+    def __init__(self, img_shape: Sequence[int], downscale_factor: int, mode: str = "average"):
+        h, w = _check_shape(img_shape)
+        f = downscale_factor
+        if f != int(f) or not 1 <= f <= min(h, w):
+            raise ValueError(f"downscale_factor must be an integer in [1, {min(h, w)}], got {f}")
+        super().__init__((h, w), (h // int(f), w // int(f)))
+        self.downscale_factor = int(f)
+        self.mode = _check_choice("mode", mode, ("average", "naive"))
+
+    def _forward(self, x: Tensor) -> Tensor:
+        f, (h, w) = self.downscale_factor, self.out_shape
+        return F.avg_pool2d(x, f) if self.mode == "average" else x[..., : h * f : f, : w * f : f]
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        f, (h, w) = self.downscale_factor, self.out_shape
+        x = y.new_zeros(*y.shape[:2], *self.img_shape)
+        if self.mode == "average":
+            x[..., : h * f, : w * f] = F.interpolate(y / f**2, scale_factor=f)  # f x f copies
+        else:
+            x[..., : h * f : f, : w * f : f] = y
+        return x
+
+
+class Gradient(Operator):
+    r"""Forward differences :math:`x_{i+1,j} - x_{i,j}` and :math:`x_{i,j+1} - x_{i,j}`.
+
+    Maps ``(N, C, H, W)`` to ``(N, 2C, H, W)``: first the differences along H of all channels,
+    then those along W.
+
+    Args:
+        img_shape: Height and width (H, W) of the images, in pixels.
+        boundary: The pixel after the last: ``"zeros"`` (0, the default as for every operator),
+            ``"reflect"`` (the last again: difference 0, as total variation needs) or
+            ``"circular"`` (the first).
+    """
+
+    def __init__(self, img_shape: Sequence[int], *, boundary: str = "zeros") -> None:
+        super().__init__(img_shape)
+        self.boundary = _check_choice("boundary", boundary, BOUNDARIES)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        mode = {"zeros": "constant", "reflect": "replicate"}.get(self.boundary, "circular")
+        x_next = F.pad(x, (0, 1, 0, 1), mode=mode)  # (N, C, H + 1, W + 1)
+        return torch.cat([x_next[..., 1:, :-1] - x, x_next[..., :-1, 1:] - x], dim=1)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        if y.shape[1] % 2:
+            raise ValueError(f"a gradient has an even number of channels, got {y.shape[1]}")
+        v, h = y.chunk(2, dim=1)  # 2 x (N, C, H, W)
+        if self.boundary == "reflect":  # the last difference is 0 whatever the image
+            v, h = F.pad(v[..., :-1, :], (0, 0, 0, 1)), F.pad(h[..., :-1], (0, 1))
+        mode = "circular" if self.boundary == "circular" else "constant"
+        v, h = F.pad(v, (0, 0, 1, 0), mode=mode), F.pad(h, (1, 0, 0, 0), mode=mode)
+        return v[..., :-1, :] - v[..., 1:, :] + h[..., :-1] - h[..., 1:]
+
+
+def gaussian_kernel(size: int, variance: float) -> Tensor:
+    r"""Gaussian :math:`k_{m,n} \propto e^{-(m^2+n^2)/(2\,\mathrm{variance})}` with sum 1.
+
+    Takes an odd side and a positive variance (pixels squared); returns float64 (size, size).
+    """
+    _check_odd(size)
+    if not variance > 0:
+        raise ValueError(f"kernel_variance must be positive (pixels squared), got {variance}")
+    m = torch.arange(size, dtype=torch.float64) - size // 2
+    profile = torch.exp(-(m**2) / (2 * variance))
+    return torch.outer(profile, profile) / profile.sum() ** 2
+
+
+def motion_kernel(length: int, angle: float) -> Tensor:
+    """Uniform straight motion: a pixel's weight is the length of the line inside it; sum 1.
+
+    The line is centred, so the image does not shift; its length in pixels is odd, its angle in
+    degrees counter-clockwise from horizontal as displayed. Returns float64 (length, length).
+    """
+    _check_odd(length)
+    theta = torch.tensor(float(angle), dtype=torch.float64).deg2rad()
+    middle = torch.arange(length, dtype=torch.float64) - length // 2
+    sides = torch.stack([middle - 0.5, middle + 0.5])  # (2, length), of every row or column
+    # The line is t (cos, -sin), |t| <= length / 2: rows point down. Clip it to every pixel.
+    rows, columns = sides / -theta.sin(), sides / theta.cos()  # t at the sides
+    enter = torch.maximum(rows.amin(0)[:, None], columns.amin(0)).clamp(min=-length / 2)
+    leave = torch.minimum(rows.amax(0)[:, None], columns.amax(0)).clamp(max=length / 2)
+    kernel = (leave - enter).clamp(min=0)
+    kernel = kernel + kernel.flip(0, 1)  # centroid 0 in spite of rounding
+    return kernel / kernel.sum()
+
+
+@torch.no_grad()
+def operator_norm(
+    K: Operator, *, channels: int = 1, n_iter: int = 50, device: torch.device | str = "cpu"
+) -> float:
+    r"""Largest singular value of K, by power iteration on :math:`K^TK`, always the same start.
+
+    The estimate approaches the norm from below; ``channels`` are those of the images.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(1, channels, *K.img_shape, generator=generator).to(device)
+    for _ in range(n_iter):
+        x = K.adjoint(K(x / x.norm().clamp(min=1e-30)))
+    return float(x.norm().sqrt())  # x = K^T K v with |v| = 1
+
+
+def _fold(x: Tensor, pad: int, dim: int, boundary: str) -> Tensor:
+    """Adjoint of padding along dim: what lies in the margins returns to where it came from."""
+    n, circular = x.shape[dim] - 2 * pad, boundary == "circular"
+    before, x, after = x.split([pad, n, pad], dim)
+    if boundary == "zeros":
+        return x
+    x, edge = x.clone(), 0 if circular else 1
+    x.narrow(dim, edge, pad).add_(after if circular else before.flip(dim))
+    x.narrow(dim, n - edge - pad, pad).add_(before if circular else after.flip(dim))
+    return x
+
+
+def _check_input(x: Tensor, shape: tuple[int, int]) -> None:
+    expected = f"expected a float tensor (N, C, {shape[0]}, {shape[1]})"
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = getattr(x, "dtype", type(x).__name__)
+        raise TypeError(f"{expected}, got {kind}; convert with torch.as_tensor(x).float()")
+    if x.ndim != 4 or tuple(x.shape[-2:]) != shape:
+        raise ValueError(f"{expected}, got shape {tuple(x.shape)}; resize or build a new operator")
+
+
+def _check_shape(shape: Sequence[int]) -> tuple[int, int]:
+    if len(shape) != 2 or any(n != int(n) or n < 1 for n in shape):
+        raise ValueError(f"a shape must be two positive integers (H, W), got {tuple(shape)}")
+    return int(shape[0]), int(shape[1])
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"unknown {name} {value!r}: use one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def _check_odd(size: int) -> None:
+    if size != int(size) or size < 1 or size % 2 == 0:
+        raise ValueError(f"kernel_size must be an odd positive integer, got {size}; e.g. 3 or 9")
+
+
+def _check_kernel(kernel: Tensor, shape: tuple[int, int]) -> None:
+    if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
+        raise ValueError(f"kernel must be a matrix with odd sides, got {tuple(kernel.shape)}")
+    if not kernel.isfinite().all():
+        raise ValueError("kernel has NaN or infinite values; check how it was computed")
+    if kernel.shape[0] > shape[0] or kernel.shape[1] > shape[1]:
+        raise ValueError(f"kernel {tuple(kernel.shape)} is larger than the image {shape}")

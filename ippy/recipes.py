@@ -1,0 +1,99 @@
+"""How each shipped weight file was made, as data: one recipe per network."""
+
+from dataclasses import asdict, dataclass, field, replace
+
+from ippy import models, operators
+
+__all__ = ["KERNEL", "NOISE_LEVEL", "RECIPES", "SHAPE", "Recipe", "task_operator"]
+
+# The task of the whole book: motion blur of 9 pixels at 20 degrees, one percent of noise.
+SHAPE = (256, 256)
+KERNEL = {"kernel_type": "motion", "kernel_size": 9, "motion_angle": 20.0}
+NOISE_LEVEL = 0.01
+
+
+def task_operator(shape: tuple[int, int] = SHAPE, **kernel) -> operators.Blurring:
+    """The book's motion blur for images of ``shape``; keywords replace parts of :data:`KERNEL`."""
+    return operators.Blurring(shape, **{**KERNEL, **kernel})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training run produces, machine and library apart.
+
+    Args:
+        model: Name of a class in :mod:`ippy.models`.
+        model_args: Its constructor arguments.
+        steps: Number of optimiser steps.
+        batch_size: Images per step over all processes together.
+        crop: Side of the square cut from each measured image (pixels); None: the whole image.
+        lr: Largest learning rate of Adam.
+        schedule: ``"one_cycle"`` (linear warm-up over 10 %, cosine decay) or ``"constant"``.
+        noise_level: Relative noise level of the measurements.
+        data: Arguments of :class:`ippy.data.SyntheticDataset`, its size included.
+        seed: Decides initialisation, batches, crops and noise.
+        val_images: Number of validation images, a multiple of nothing in particular.
+        val_every: Steps between validations.
+        quick_steps: Steps of a live run in a lecture (``IPPY_TRAIN=quick``).
+    """
+
+    model: str
+    model_args: dict = field(default_factory=dict)
+    steps: int = 1000
+    batch_size: int = 8
+    crop: int | None = 96
+    lr: float = 1e-3
+    schedule: str = "one_cycle"
+    noise_level: float = NOISE_LEVEL
+    data: dict = field(default_factory=lambda: {"n_images": 2000, "kind": "mixed"})
+    seed: int = 0
+    val_images: int = 16
+    val_every: int = 250
+    quick_steps: int = 150
+
+    def __post_init__(self) -> None:
+        if self.schedule not in ("one_cycle", "constant"):
+            raise ValueError(
+                f"schedule {self.schedule!r} is unknown; use 'one_cycle' or 'constant'"
+            )
+        if min(self.steps, self.batch_size, self.val_every, self.val_images) < 1:
+            raise ValueError("steps, batch_size, val_every and val_images must be at least 1")
+        if not 0 < self.lr < 1:
+            raise ValueError(f"lr is {self.lr}, expected a learning rate in (0, 1) such as 1e-3")
+
+    def build(self):
+        """A fresh network with the constructor arguments of this recipe."""
+        return getattr(models, self.model)(**self.model_args)
+
+    def quick(self) -> "Recipe":
+        """The short version that trains live in a lecture, on fewer images and smaller crops."""
+        data = {**self.data, "n_images": 200}
+        return replace(self, steps=self.quick_steps, crop=64, data=data, val_every=25, val_images=4)
+
+    def learning_rate(self, step: int) -> float:
+        """Learning rate of step 0 … ``steps`` − 1."""
+        from math import cos, pi
+
+        if self.schedule == "constant":
+            return self.lr
+        warm = max(1, self.steps // 10)
+        if step < warm:
+            return self.lr * (step + 1) / warm
+        return self.lr * 0.5 * (1 + cos(pi * (step - warm) / max(1, self.steps - warm)))
+
+    def as_dict(self) -> dict:
+        """The recipe as plain data, for cards and checkpoints."""
+        return asdict(self)
+
+
+_CNN = {"in_ch": 1, "out_ch": 1, "n_filters": 32}
+_UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
+
+RECIPES: dict[str, Recipe] = {
+    "SimpleCNN": Recipe("SimpleCNN", _CNN, steps=3000, quick_steps=400),
+    "ResCNN": Recipe("ResCNN", _CNN, steps=3000, quick_steps=400),
+    "UNet": Recipe("SimpleUNet", _UNET, steps=5000),
+    "ResidualUNet": Recipe("ResidualUNet", _UNET, steps=5000),
+    "AttentionUNet": Recipe("AttentionUNet", _UNET, steps=5000),
+    "UNetPP": Recipe("UNetPP", _UNET, steps=5000),
+}

@@ -1,0 +1,391 @@
+"""The training loop: measurements made on the fly, checkpoints, resume, ``load_or_train``."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from ippy import data as datasets
+from ippy import phantoms, weights
+from ippy.evaluation import measure
+from ippy.operators import Operator
+from ippy.recipes import RECIPES, Recipe, task_operator
+
+__all__ = ["fast_path", "identity_init", "load_or_train", "train", "train_recipe"]
+
+
+def fast_path(device: torch.device | str = "cpu") -> dict:
+    """What this machine computes quickly: ``{"precision": …, "channels_last": …}``.
+
+    bfloat16 autocast where the hardware multiplies bfloat16 matrices (AVX512-BF16 or AMX on a
+    CPU, Ampere or newer on CUDA), float32 elsewhere. ``IPPY_PRECISION=float32`` or ``bfloat16``
+    overrides the look-up.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif kind == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        found = torch.cpu.get_capabilities()
+        fast = bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    else:
+        fast = False
+    precision = os.environ.get("IPPY_PRECISION") or ("bfloat16" if fast else "float32")
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"IPPY_PRECISION is {precision!r}; use 'float32' or 'bfloat16'")
+    return {"precision": precision, "channels_last": kind != "mps"}
+
+
+def identity_init(chain: list[nn.Conv2d], residual: bool) -> None:
+    """Make a plain chain of convolutions start as the identity (for non-negative images).
+
+    With a skip around the chain its last layer starts at zero; without, channel 0 is carried
+    through all layers by Dirac kernels and the last layer ignores the others. Everything else
+    keeps its default initialisation.
+    """
+    with torch.no_grad():
+        nn.init.zeros_(chain[-1].weight)
+        nn.init.zeros_(chain[-1].bias)
+        if residual:
+            return
+        for conv in chain:
+            conv.weight[0] = 0
+            conv.bias[0] = 0
+            conv.weight[0, 0, conv.kernel_size[0] // 2, conv.kernel_size[1] // 2] = 1
+
+
+def _batch(images: Tensor, operator: Operator, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
+    """The global batch of one step, a function of (seed, step): measurements and truth."""
+    generator = torch.Generator().manual_seed((recipe.seed << 32) + step)
+    index = torch.randint(len(images), (recipe.batch_size,), generator=generator)
+    x = images[index].float() / 255
+    flips = torch.rand(2, generator=generator) < 0.5
+    x = x.flip([axis for axis, flip in zip((2, 3), flips, strict=True) if flip])
+    y_delta = measure(x, operator, recipe.noise_level, generator=generator)
+    if recipe.crop is None or recipe.crop >= min(x.shape[-2:]):
+        return y_delta, x
+    pairs = torch.cat([y_delta, x], dim=1)
+    tops = torch.randint(x.shape[-2] - recipe.crop + 1, (len(x),), generator=generator)
+    lefts = torch.randint(x.shape[-1] - recipe.crop + 1, (len(x),), generator=generator)
+    cut = torch.stack(
+        [
+            pair[:, top : top + recipe.crop, left : left + recipe.crop]
+            for pair, top, left in zip(pairs, tops, lefts, strict=True)
+        ]
+    )
+    return cut.chunk(2, dim=1)
+
+
+def _as_images(dataset: Dataset | Tensor) -> Tensor:
+    """The whole data set as a uint8 tensor (N, C, H, W)."""
+    if not torch.is_tensor(dataset):
+        return datasets.materialise(dataset)
+    if dataset.ndim != 4 or len(dataset) == 0:
+        raise ValueError(f"training images must be (N, C, H, W), got {tuple(dataset.shape)}")
+    if dataset.is_floating_point():
+        if not torch.isfinite(dataset).all():
+            raise ValueError("the training images contain NaN or infinity; check how they are read")
+        return (dataset.clamp(0, 1) * 255).round().to(torch.uint8)
+    return dataset
+
+
+def _fingerprint(recipe: Recipe, images: Tensor, operator: Operator) -> str:
+    """Identifies a run: a checkpoint of another recipe, data set or blur is not continued."""
+    digest = hashlib.sha256(json.dumps(recipe.as_dict(), sort_keys=True).encode())
+    digest.update(images[:: max(1, len(images) // 64)].numpy().tobytes())
+    probe = torch.zeros(1, images.shape[1], *images.shape[-2:])
+    probe[..., images.shape[-2] // 2, images.shape[-1] // 2] = 1
+    digest.update(operator(probe).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def train(
+    model: nn.Module,
+    dataset: Dataset | Tensor,
+    operator: Operator,
+    recipe: Recipe,
+    *,
+    val_dataset: Dataset | Tensor | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    fast: dict | None = None,
+    callback: Callable[[int, nn.Module, dict], None] | None = None,
+) -> dict:
+    r"""Train ``model`` in place to invert ``operator``: minimise $\|f_\Theta(y^\delta)-x\|^2$.
+
+    Batches, crops, flips and noise are functions of (``recipe.seed``, step): a run that was
+    interrupted and resumed sees what an uninterrupted one sees, and so do several processes,
+    which take equal slices of one global batch.
+
+    Args:
+        model: Network from (N, C, H, W) to the same shape, already initialised.
+        dataset: Clean images: a data set of (C, H, W) tensors in [0, 1], or a tensor
+            (N, C, H, W), uint8 or float in [0, 1].
+        operator: Forward model for the data set's image shape.
+        recipe: Steps, batch size, learning rate, noise level and the rest.
+        val_dataset: Clean validation images; without them there is no validation.
+        checkpoint: File that is written at every validation and removed by nobody but the caller.
+        resume: Continue from ``checkpoint`` if it is there.
+        progress: Show a progress bar.
+        fast: Precision and memory format; :func:`fast_path` of the device if None.
+        callback: Called as ``callback(step, model, history)`` after each validation.
+
+    Returns:
+        History: lists ``step``, ``train_mse`` (mean since the entry before), ``val_step``,
+        ``val_mse``; numbers ``seconds`` (training alone, without validation) and ``precision``.
+
+    Raises:
+        ValueError: If the images are not finite, the batch size does not divide among the
+            processes, or the checkpoint belongs to another run.
+        FloatingPointError: If the loss becomes NaN or infinite; the last checkpoint is kept.
+        KeyboardInterrupt: On Ctrl-C; training can be resumed from the last checkpoint.
+    """
+    accelerator = Accelerator()
+    device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
+    if recipe.batch_size % world:
+        raise ValueError(f"batch_size {recipe.batch_size} must be a multiple of {world} processes")
+    images = _as_images(dataset)
+    val_images = None if val_dataset is None else _as_images(val_dataset)[: recipe.val_images]
+    fast = fast or fast_path(device)
+    memory = torch.channels_last if fast["channels_last"] else torch.contiguous_format
+    network = accelerator.prepare(model.to(memory_format=memory))
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.lr, fused=True)
+    history = {"step": [], "train_mse": [], "val_step": [], "val_mse": [], "seconds": 0.0}
+    history["precision"] = fast["precision"]
+    run, start = _fingerprint(recipe, images, operator), 0
+    checkpoint = None if checkpoint is None else Path(checkpoint)
+    if resume and checkpoint is not None and checkpoint.is_file():
+        saved = _read_checkpoint(checkpoint, run)
+        accelerator.unwrap_model(network).load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        history, start = saved["history"], saved["step"]
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=fast["precision"] == "bfloat16")
+    mine = slice(rank * recipe.batch_size // world, (rank + 1) * recipe.batch_size // world)
+    losses: list[float] = []
+    bar = tqdm(
+        range(start, recipe.steps),
+        initial=start,
+        total=recipe.steps,
+        unit="step",
+        disable=not (progress and accelerator.is_main_process),
+        desc=recipe.model,
+    )
+    network.train()
+    clock = time.perf_counter()
+    try:
+        for step in bar:
+            y_delta, x = (t[mine].to(device) for t in _batch(images, operator, recipe, step))
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate(step)
+            with autocast:
+                x_hat = network(y_delta.contiguous(memory_format=memory))
+            loss = F.mse_loss(x_hat.float(), x)
+            if not torch.isfinite(loss):
+                raise FloatingPointError(
+                    f"the loss is {loss.item()} at step {step + 1}: training stopped, the last "
+                    "checkpoint is kept; lower the learning rate or look for bad images"
+                )
+            optimizer.zero_grad()
+            accelerator.backward(loss)
+            optimizer.step()
+            losses.append(loss.item())
+            done = step + 1
+            if done % min(25, recipe.val_every) == 0 or done == recipe.steps:
+                history["step"].append(done)
+                history["train_mse"].append(sum(losses) / len(losses))
+                losses.clear()
+            if done % recipe.val_every == 0 or done == recipe.steps:
+                history["seconds"] += time.perf_counter() - clock
+                if val_images is not None:
+                    with autocast:
+                        error = _validate(network, val_images, operator, recipe, memory, device)
+                    history["val_step"].append(done)
+                    history["val_mse"].append(error)
+                    bar.set_postfix_str(f"validation MSE {error:.2e}")
+                if checkpoint is not None and accelerator.is_main_process:
+                    state = {
+                        "model": accelerator.unwrap_model(network).state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "history": history,
+                        "step": done,
+                        "run": run,
+                        "fast": fast,
+                    }
+                    weights.atomic_write(checkpoint, lambda file, s=state: torch.save(s, file))
+                if callback is not None:
+                    callback(done, model, history)
+                clock = time.perf_counter()
+    except KeyboardInterrupt:
+        bar.write("training was interrupted" + ("; resume it with --resume" if checkpoint else ""))
+        raise
+    finally:
+        bar.close()
+        model.eval()
+    return history
+
+
+def _read_checkpoint(path: Path, run: str) -> dict:
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"checkpoint {path} cannot be read ({error}); delete it") from error
+    if saved["run"] != run:
+        raise ValueError(
+            f"checkpoint {path} belongs to a run with another recipe, data set or blur; "
+            "delete it or train without --resume"
+        )
+    return saved
+
+
+@torch.no_grad()
+def _validate(network, images, operator, recipe, memory, device) -> float:
+    network.eval()
+    errors = []
+    for start in range(0, len(images), 4):
+        x = images[start : start + 4].float() / 255
+        y_delta = measure(x, operator, recipe.noise_level, seed=recipe.seed, first=start)
+        x_hat = network(y_delta.to(device).contiguous(memory_format=memory)).float().cpu()
+        errors.append((x_hat - x).square().mean(dim=(1, 2, 3)))
+    network.train()
+    return torch.cat(errors).mean().item()
+
+
+def _training_images(recipe: Recipe, data: str | os.PathLike | None, shape) -> tuple:
+    """Training and validation images: procedural, or the train folder of a Mayo directory."""
+    if data is None:
+        train_set = datasets.SyntheticDataset(data_shape=shape, split="train", **recipe.data)
+        val = {**recipe.data, "n_images": recipe.val_images}
+        return train_set, datasets.SyntheticDataset(data_shape=shape, split="val", **val)
+    images = datasets.materialise(datasets.MayoDataset(data, shape))
+    if len(images) < 2:
+        raise ValueError(f"{data} holds {len(images)} image(s); training needs at least 2")
+    hold = min(recipe.val_images, max(1, len(images) // 10))
+    return images[:-hold], images[-hold:]  # sorted by patient: the last patients validate
+
+
+def train_recipe(
+    key: str,
+    recipe: Recipe | None = None,
+    *,
+    data: str | os.PathLike | None = None,
+    resume: bool = False,
+    **options,
+) -> tuple[nn.Module, dict, Path]:
+    """Build the network of a recipe and train it on the recipe's (or a folder's) images.
+
+    Args:
+        key: Key of :data:`ippy.recipes.RECIPES`; names the checkpoint.
+        recipe: Replaces the recipe of that key.
+        data: Folder of PNGs (``<folder>/<patient>/*.png``); procedural images if None.
+        resume: Continue from the checkpoint in the user's cache directory.
+        options: Passed on to :func:`train`.
+
+    Returns:
+        The network, its history and the path of its checkpoint.
+    """
+    recipe = recipe or _recipe(key)
+    operator = task_operator()
+    train_set, val_set = _training_images(recipe, data, operator.img_shape)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        model = recipe.build()
+    tag = hashlib.sha256(json.dumps([recipe.as_dict(), str(data)]).encode()).hexdigest()[:8]
+    checkpoint = datasets.cache_dir() / "checkpoints" / f"{key}-{tag}.pt"
+    history = train(
+        model,
+        train_set,
+        operator,
+        recipe,
+        val_dataset=val_set,
+        checkpoint=checkpoint,
+        resume=resume,
+        **options,
+    )
+    return model, history, checkpoint
+
+
+def _recipe(key: str) -> Recipe:
+    if key not in RECIPES:
+        raise KeyError(f"there is no recipe {key!r}; choose one of {', '.join(RECIPES)}")
+    return RECIPES[key]
+
+
+def load_or_train(
+    key: str,
+    *,
+    data: str | os.PathLike | None = None,
+    weights_dir: str | os.PathLike | None = None,
+) -> tuple[nn.Module, dict]:
+    """Load the trained network ``key``, or train it with visible progress if it is not there.
+
+    With the environment variable ``IPPY_TRAIN=quick`` a short live run takes the place of
+    loading, on this machine, now; shipped weights are neither used nor touched.
+
+    Args:
+        key: Key of :data:`ippy.recipes.RECIPES`, such as ``"UNet"``.
+        data: Folder with training images; procedural images if None.
+        weights_dir: Folder of the weight files; the book's ``weights`` if None.
+
+    Returns:
+        The network in evaluation mode and its history.
+
+    Raises:
+        KeyError: If there is no such recipe.
+        ValueError: If the weights are there but damaged; nothing is overwritten.
+    """
+    recipe = _recipe(key)
+    folder = Path(weights_dir or weights.WEIGHTS_DIR)
+    mode = os.environ.get("IPPY_TRAIN", "")
+    if mode not in ("", "quick"):
+        raise ValueError(f"IPPY_TRAIN is {mode!r}; set it to 'quick' or leave it unset")
+    if mode == "quick":
+        short = replace(recipe.quick(), model_args=recipe.model_args)
+        model, history, _ = train_recipe(key, short, data=data)
+        print(f"{key}: trained live for {short.steps} steps; the shipped weights are untouched")
+        return model.eval(), history
+    path = folder / f"{key}.pth"
+    if not path.is_file():
+        print(f"{key}: no weights in {folder.name}/, training for {recipe.steps} steps")
+        return train_and_save(key, data=data, weights_dir=folder, resume=True)
+    model, card = weights.load(path), weights.read_card(path)
+    print(f"{key}: {card['parameters']:,} parameters, trained for {card['recipe']['steps']} steps")
+    return model, card["history"]
+
+
+def train_and_save(
+    key: str,
+    recipe: Recipe | None = None,
+    *,
+    data: str | os.PathLike | None = None,
+    weights_dir: str | os.PathLike | None = None,
+    resume: bool = False,
+) -> tuple[nn.Module, dict]:
+    """Train ``key``, store weights and card in ``weights_dir``, then drop the checkpoint."""
+    from ippy.evaluation import held_out_metrics
+
+    recipe = recipe or _recipe(key)
+    model, history, checkpoint = train_recipe(key, recipe, data=data, resume=resume)
+    accelerator = Accelerator()
+    if accelerator.is_main_process:
+        card = {
+            "model": recipe.model,
+            "model_args": recipe.model_args,
+            "recipe": recipe.as_dict(),
+            "data": "folder of images" if data else f"synthetic v{phantoms.GENERATOR_VERSION}",
+            "metrics": held_out_metrics(model),
+            "history": history,
+        }
+        weights.save(model, Path(weights_dir or weights.WEIGHTS_DIR) / f"{key}.pth", card)
+        checkpoint.unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
+    return model.cpu().eval(), history

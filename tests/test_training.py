@@ -1,0 +1,365 @@
+"""Training: determinism, resume, precision, failures; weights; the command line."""
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from ippy import __main__ as cli
+from ippy import evaluation, models, recipes, studies, training, weights
+from ippy.operators import Blurring
+
+RECIPE = recipes.Recipe(
+    "ResCNN",
+    {"in_ch": 1, "out_ch": 1, "n_filters": 4},
+    steps=12,
+    batch_size=4,
+    crop=16,
+    val_every=4,
+    val_images=2,
+    data={"n_images": 6, "kind": "dead_leaves"},
+)
+IMAGES = torch.rand(6, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+K = Blurring((32, 32), kernel_type="gaussian", kernel_size=3)
+SLOW = {"precision": "float32", "channels_last": False}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("IPPY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("IPPY_TRAIN", raising=False)
+    monkeypatch.delenv("IPPY_DATA", raising=False)
+
+
+def fit(recipe=RECIPE, images=IMAGES, **options):
+    torch.manual_seed(recipe.seed)
+    model = recipe.build()
+    options = {"fast": SLOW, "val_dataset": IMAGES, "progress": False, **options}
+    return model, training.train(model, images, K, recipe, **options)
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(p, q) for p, q in pairs)
+
+
+def test_training_reduces_the_loss_and_records_it():
+    _, history = fit(replace(RECIPE, steps=60, val_every=20))
+    assert history["val_step"] == [20, 40, 60] and history["step"][-1] == 60
+    assert history["val_mse"][-1] < history["val_mse"][0]
+    assert history["seconds"] > 0 and history["precision"] == "float32"
+
+
+def test_training_is_a_function_of_the_seed():
+    assert same(fit()[0], fit()[0])
+    assert not same(fit()[0], fit(replace(RECIPE, seed=1))[0])
+
+
+def test_float_images_and_uint8_images_are_the_same_data():
+    assert same(fit()[0], fit(images=(IMAGES * 255).round().to(torch.uint8))[0])
+
+
+class Stop(Exception):
+    pass
+
+
+def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path):
+    path = tmp_path / "run.pt"
+
+    def stop(step, model, history):
+        if step == 8:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fit(checkpoint=path, callback=stop)
+    seen = []
+    resumed, history = fit(checkpoint=path, resume=True, callback=lambda s, *_: seen.append(s))
+    whole, reference = fit()
+    assert seen == [12], "the resumed run must not start from the beginning"
+    assert same(resumed, whole)
+    assert {**history, "seconds": 0} == {**reference, "seconds": 0}
+
+
+def test_ctrl_c_says_how_to_go_on_and_keeps_the_checkpoint(tmp_path, capsys):
+    path = tmp_path / "run.pt"
+
+    def interrupt(step, model, history):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(checkpoint=path, callback=interrupt)
+    assert "resume it with --resume" in capsys.readouterr().out
+    assert torch.load(path, weights_only=True)["step"] == 4
+
+
+def test_a_checkpoint_of_another_run_or_a_torn_one_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    fit(checkpoint=path)
+    with pytest.raises(ValueError, match="another recipe, data set or blur; delete it"):
+        fit(replace(RECIPE, lr=5e-4), checkpoint=path, resume=True)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="cannot be read .* delete it"):
+        fit(checkpoint=path, resume=True)
+
+
+def test_nan_images_are_refused_and_a_nan_loss_stops_with_the_checkpoint_kept(tmp_path):
+    bad = IMAGES.clone()
+    bad[2, 0, 5, 5] = float("nan")
+    with pytest.raises(ValueError, match="contain NaN or infinity"):
+        fit(images=bad)
+    path = tmp_path / "run.pt"
+
+    def poison(step, model, history):
+        if step == 8:
+            with torch.no_grad():
+                model.conv1.weight[0] = float("nan")
+
+    with pytest.raises(FloatingPointError, match="nan at step 9: training stopped.*checkpoint"):
+        fit(checkpoint=path, callback=poison)
+    kept = torch.load(path, weights_only=True)
+    assert kept["step"] == 8 and all(p.isfinite().all() for p in kept["model"].values())
+
+
+def test_bfloat16_learns_the_same_as_float32():
+    recipe = replace(RECIPE, steps=80, val_every=80)
+    exact = fit(recipe)[1]["val_mse"][-1]
+    fast = fit(recipe, fast={"precision": "bfloat16", "channels_last": True})[1]
+    assert fast["precision"] == "bfloat16" and fast["val_mse"][-1] == pytest.approx(exact, rel=0.05)
+
+
+def test_the_fast_path_can_be_overridden(monkeypatch):
+    monkeypatch.setenv("IPPY_PRECISION", "float32")
+    assert training.fast_path()["precision"] == "float32"
+    monkeypatch.setenv("IPPY_PRECISION", "float8")
+    with pytest.raises(ValueError, match="IPPY_PRECISION is 'float8'; use 'float32' or 'bfloat16'"):
+        training.fast_path()
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_identity_initialisation_starts_as_the_identity_and_learns(skip):
+    body = models.SimpleCNN(1, 1, 8)
+    training.identity_init([body.conv1, body.conv2, body.conv3], residual=skip)
+    net = studies.Chain(body, skip)
+    x = torch.rand(2, 1, 20, 21)
+    torch.testing.assert_close(net(x), x)
+    (net(x) - x.roll(1, -1)).square().mean().backward()
+    assert body.conv3.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("kind", studies.KINDS)
+def test_deep_chains_have_the_depth_they_claim(kind):
+    net = studies.DeepChain(8, kind)
+    assert net(torch.rand(1, 1, 16, 17)).shape == (1, 1, 16, 17)
+    assert sum(isinstance(m, nn.Conv2d) for m in net.modules()) == 10
+
+
+def test_recipes_name_real_networks_and_refuse_nonsense():
+    for key, recipe in recipes.RECIPES.items():
+        assert type(recipe.build()).__name__ == recipe.model, key
+        rates = [recipe.learning_rate(step) for step in range(recipe.steps)]
+        assert max(rates) == pytest.approx(recipe.lr) and min(rates) > 0 and rates[-1] < rates[0]
+    for wrong in ({"schedule": "none"}, {"steps": 0}, {"lr": -1.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            replace(RECIPE, **wrong)
+
+
+# --- weights ---
+
+
+@pytest.fixture
+def stored(tmp_path):
+    torch.manual_seed(0)
+    model = models.ResCNN(1, 1, 4)
+    card = {"model": "ResCNN", "model_args": {"in_ch": 1, "out_ch": 1, "n_filters": 4}}
+    path = tmp_path / "w" / "Net.pth"
+    weights.save(model, path, {**card, "recipe": {"steps": 3}, "history": {"step": []}})
+    return model, path
+
+
+def test_saved_weights_load_identically_by_key_and_by_path(stored):
+    model, path = stored
+    for loaded in (weights.load(path), weights.load("Net", weights_dir=path.parent)):
+        assert same(model, loaded) and not loaded.training
+    assert same(model, weights.load(path, models.ResCNN(1, 1, 4)))
+    card = weights.read_card(path)
+    assert card["parameters"] == 225 and card["machine"]["torch"] == torch.__version__
+    assert sorted(p.name for p in path.parent.iterdir()) == ["Net.json", "Net.pth"]
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_damaged_weights_are_refused_with_the_reason(stored):
+    _, path = stored
+    good = path.read_bytes()
+    path.write_bytes(good[: len(good) // 2])
+    with pytest.raises(ValueError, match="SHA-256 differs.*truncated or was altered"):
+        weights.load(path)
+    path.write_bytes(good)
+    flip_a_bit(path)
+    with pytest.raises(ValueError, match="SHA-256 differs"):
+        weights.load(path)
+    assert "SHA-256" in weights.verify(path.parent)["Net"]
+    path.write_bytes(good[: len(good) // 2])
+    path.with_suffix(".json").unlink()
+    with pytest.raises(ValueError, match="cannot be read, it may be truncated"):
+        weights.load(path, models.ResCNN(1, 1, 4))
+    with pytest.raises(FileNotFoundError, match="Net.json is missing"):
+        weights.load(path)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="no weights at Net.pth; train them with"):
+        weights.load(path)
+
+
+def test_weights_of_another_architecture_are_refused(stored):
+    _, path = stored
+    with pytest.raises(ValueError, match="another architecture than SimpleUNet"):
+        weights.load(path, models.SimpleUNet(base_ch=4))
+    with pytest.raises(ValueError, match="another architecture than ResCNN"):
+        weights.load(path, models.ResCNN(1, 1, 8))
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+def test_a_pickle_with_code_is_refused_and_does_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"conv1.weight": Malicious()}, "bad.pth")
+    with pytest.raises(ValueError, match="bad.pth is refused: it holds more than tensors"):
+        weights.load("bad.pth", models.ResCNN(1, 1, 4))
+    assert not (tmp_path / "executed").exists()
+    torch.load("bad.pth", weights_only=False)  # the check can fail: this file does run code
+    assert (tmp_path / "executed").exists()
+
+
+def test_a_full_disk_leaves_the_old_weights(stored, monkeypatch):
+    model, path = stored
+    before = {p.name: p.read_bytes() for p in path.parent.iterdir()}
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="could not write Net.pth.*previous file is unchanged"):
+        weights.save(models.ResCNN(1, 1, 4), path, {})
+    assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == before
+
+
+def test_shipped_weights_are_in_order():
+    report = weights.verify()
+    assert set(report.values()) == {"ok"}
+    assert {"SimpleCNN", "ResCNN", "UNet"} <= set(report)
+
+
+# --- load_or_train and the command line ---
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "ResCNN", replace(RECIPE, quick_steps=2))
+
+
+def test_load_or_train_trains_once_then_loads(tmp_path, tiny, capsys):
+    model, history = training.load_or_train("ResCNN", weights_dir=tmp_path)
+    assert "no weights" in capsys.readouterr().out
+    again, history_again = training.load_or_train("ResCNN", weights_dir=tmp_path)
+    assert capsys.readouterr().out == "ResCNN: 225 parameters, trained for 12 steps\n"
+    assert same(model, again) and history == history_again
+    flip_a_bit(tmp_path / "ResCNN.pth")
+    before = (tmp_path / "ResCNN.pth").read_bytes()
+    with pytest.raises(ValueError, match="SHA-256"):
+        training.load_or_train("ResCNN", weights_dir=tmp_path)
+    assert (tmp_path / "ResCNN.pth").read_bytes() == before
+
+
+def test_quick_mode_trains_live_and_leaves_the_shipped_weights(tmp_path, tiny, monkeypatch, capsys):
+    training.load_or_train("ResCNN", weights_dir=tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.glob("ResCNN.*")}
+    monkeypatch.setenv("IPPY_TRAIN", "quick")
+    _, history = training.load_or_train("ResCNN", weights_dir=tmp_path)
+    assert history["val_step"][-1] == 2 and "trained live for 2 steps" in capsys.readouterr().out
+    assert {p.name: p.read_bytes() for p in tmp_path.glob("ResCNN.*")} == before
+    monkeypatch.setenv("IPPY_TRAIN", "fast")
+    with pytest.raises(ValueError, match="IPPY_TRAIN is 'fast'; set it to 'quick'"):
+        training.load_or_train("ResCNN")
+
+
+def test_an_unknown_key_lists_the_known_ones():
+    with pytest.raises(KeyError, match="no recipe 'VNet'; choose one of SimpleCNN, ResCNN, UNet"):
+        training.load_or_train("VNet")
+
+
+def test_cli_train_evaluate_and_verify(tmp_path, tiny, capsys):
+    assert cli.main(["train", "ResCNN", "--out", str(tmp_path)]) == 0
+    assert "validation MSE" in capsys.readouterr().out
+    assert cli.main(["weights", "verify", "--weights-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "ResCNN: ok\n"
+    flip_a_bit(tmp_path / "ResCNN.pth")
+    assert cli.main(["weights", "verify", "--weights-dir", str(tmp_path)]) == 1
+    assert "SHA-256" in capsys.readouterr().out
+
+
+def test_cli_errors_are_one_clear_line(tmp_path, capsys):
+    for argv, message in [
+        (["train"], "name a network"),
+        (["train", "VNet"], "no recipe 'VNet'"),
+        (["evaluate", "VNet"], "no weights at VNet.pth"),
+        (["evaluate", "ResCNN", "--data", str(tmp_path / "absent")], "absent"),
+        (["evaluate", "ResCNN", "--noise-level", "-1"], "noise_level is -1.0"),
+        (["evaluate", "ResCNN", "--kernel", str(tmp_path / "k.txt")], "k.txt cannot be read"),
+        (["weights", "--weights-dir", str(tmp_path)], "there are no weights"),
+    ]:
+        assert cli.main(argv) == 1, argv
+        error = capsys.readouterr().err
+        assert error.startswith("ippy: ") and message in error and error.count("\n") == 1, argv
+
+
+def test_studies_resume_run_by_run(tmp_path, monkeypatch):
+    calls = []
+
+    def make(fail):
+        def run(key):
+            calls.append(key)
+            if fail and key == "b":
+                raise Stop
+            return {"value": key}
+
+        return lambda: {key: (lambda key=key: run(key)) for key in "abc"}
+
+    monkeypatch.setitem(studies.STUDIES, "toy", (make(True), lambda done: {"n": len(done)}))
+    with pytest.raises(Stop):
+        studies.run("toy", tmp_path)
+    monkeypatch.setitem(studies.STUDIES, "toy", (make(False), lambda done: {"n": len(done)}))
+    studies.run("toy", tmp_path)
+    stored = json.loads((tmp_path / "toy.json").read_text())
+    assert calls == ["a", "b", "b", "c"] and stored["n"] == 3
+    assert list(stored["runs"]) == ["a", "b", "c"] and stored["machine"]["torch"]
+    with pytest.raises(FileNotFoundError, match="python -m ippy study absent"):
+        studies.result("absent")
+
+
+def test_measurements_do_not_depend_on_the_batch():
+    whole = evaluation.measure(IMAGES, K, 0.05, seed=3)
+    parts = [evaluation.measure(IMAGES[i : i + 2], K, 0.05, seed=3, first=i) for i in (0, 2, 4)]
+    torch.testing.assert_close(whole, torch.cat(parts), rtol=0, atol=1e-7)
+
+
+REAL_DATA = os.environ.get("IPPY_DATA")  # read before the fixture hides it
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="IPPY_DATA names no folder of CT slices")
+def test_evaluate_runs_on_real_slices(capsys):
+    assert cli.main(["evaluate", "UNet", "--data", REAL_DATA, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["per_image"]["UNet"]["psnr"]) == report["images"] > 0
+    mean = {name: value["psnr"] for name, value in report["mean"].items()}
+    assert mean["measurement"] < mean["Tikhonov"] < mean["TV"]
+    assert mean["UNet"] > mean["measurement"] + 3
