@@ -63,6 +63,7 @@ def _read_kernel(path: Path) -> torch.Tensor:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    network = weights.load(args.key, weights_dir=args.weights_dir)
     if args.data:
         images = data.materialise(data.MayoDataset(args.data, recipes.SHAPE))
     else:
@@ -71,7 +72,6 @@ def _evaluate(args: argparse.Namespace) -> None:
         operator = operators.Blurring(recipes.SHAPE, kernel=_read_kernel(args.kernel))
     else:
         operator = recipes.task_operator()
-    network = weights.load(args.key, weights_dir=args.weights_dir)
     methods = {**evaluation.baselines(operator, args.noise_level), args.key: network}
     table = evaluation.evaluate(methods, images, operator, args.noise_level, seed=args.seed)
     mean = {n: {m: float(np.mean(v)) for m, v in t.items()} for n, t in table.items()}

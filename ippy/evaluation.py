@@ -1,6 +1,7 @@
 """How well networks and classical methods do: on a tensor of images, reproducibly."""
 
 import json
+import math
 from collections.abc import Callable
 from functools import cache
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ippy import classical, data, metrics, weights
-from ippy.operators import Operator
+from ippy.operators import Gradient, Operator
 from ippy.recipes import NOISE_LEVEL, SHAPE, task_operator
 from ippy.utilities import gaussian_noise
 
@@ -83,12 +84,16 @@ def baselines(operator: Operator, noise_level: float = NOISE_LEVEL) -> dict[str,
         ``"Tikhonov"`` and ``"TV"``, each a function from measurements to reconstructions.
     """
     chosen = _chosen()
-    nearest = min(chosen, key=lambda level: abs(torch.tensor(float(level) / noise_level).log()))
-    lam = chosen[nearest]
-    return {
-        "Tikhonov": lambda y: classical.tikhonov(operator, y, lam["Tikhonov"]),
-        "TV": lambda y: classical.total_variation(operator, y, lam["TV"]),
-    }
+    nearest = min(chosen, key=lambda level: abs(math.log(float(level) / max(noise_level, 1e-6))))
+    return {name: classical_method(name, operator, lam) for name, lam in chosen[nearest].items()}
+
+
+def classical_method(name: str, operator: Operator, lam: float) -> Callable[[Tensor], Tensor]:
+    """``"Tikhonov"`` (penalty on the gradient) or ``"TV"`` as a function of the measurements."""
+    if name == "TV":
+        return lambda y: classical.total_variation(operator, y, lam)
+    gradient = Gradient(operator.img_shape, boundary="reflect")
+    return lambda y: classical.tikhonov(operator, y, lam, regulariser=gradient)
 
 
 def evaluate(

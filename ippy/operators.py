@@ -73,8 +73,8 @@ class _Transposed(Operator):
 class Blurring(Operator):
     r"""Convolution with one kernel, :math:`y_{i,j} = \sum_{m,n} k_{m,n}\, x_{i-m,\,j-n}`.
 
-    The indices of k count from its centre. This is the convolution of mathematics: a bright pixel
-    becomes a copy of the kernel, while ``conv2d`` of PyTorch would give its mirror image.
+    The indices of k count from its centre. A bright pixel becomes a copy of the kernel, not its
+    mirror image as with ``conv2d`` of PyTorch.
 
     Args:
         img_shape: Height and width (H, W) of the images, in pixels.
@@ -143,10 +143,9 @@ class Blurring(Operator):
         return _fold(_fold(x, ph, -2, self.boundary), pw, -1, self.boundary)
 
     def transfer_function(self, shape: Sequence[int] | None = None) -> Tensor:
-        """Frequency response H, complex128 on the CPU, on the grid of ``torch.fft.fft2``.
+        """Frequency response H ``shape`` (default: ``img_shape``), complex128 on the CPU.
 
-        With the circular boundary ``fft2(K(x)) == H * fft2(x)``: ``H.abs()`` says how much of
-        each frequency is left. Its size is ``shape``, at least the kernel's, or ``img_shape``.
+        On the grid of ``torch.fft.fft2``: ``fft2(K(x)) == H * fft2(x)`` for a circular boundary.
         """
         shape = self.img_shape if shape is None else _check_shape(shape)
         _check_kernel(self._exact, shape)
@@ -190,14 +189,12 @@ class DownScaling(Operator):
 class Gradient(Operator):
     r"""Forward differences :math:`x_{i+1,j} - x_{i,j}` and :math:`x_{i,j+1} - x_{i,j}`.
 
-    Maps ``(N, C, H, W)`` to ``(N, 2C, H, W)``: first the differences along H of all channels,
-    then those along W.
+    Maps ``(N, C, H, W)`` to ``(N, 2C, H, W)``: first all differences along H, then along W.
 
     Args:
         img_shape: Height and width (H, W) of the images, in pixels.
         boundary: The pixel after the last: ``"zeros"`` (0, the default as for every operator),
-            ``"reflect"`` (the last again: difference 0, as total variation needs) or
-            ``"circular"`` (the first).
+            ``"reflect"`` (the last again: difference 0, for total variation), ``"circular"``.
     """
 
     def __init__(self, img_shape: Sequence[int], *, boundary: str = "zeros") -> None:
@@ -260,8 +257,8 @@ def operator_norm(
 
     The estimate approaches the norm from below; ``channels`` are those of the images.
     """
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(1, channels, *K.img_shape, generator=generator).to(device)
+    x = torch.rand(1, channels, *K.img_shape, generator=torch.Generator().manual_seed(0))
+    x = x.to(device)
     for _ in range(n_iter):
         x = K.adjoint(K(x / x.norm().clamp(min=1e-30)))
     return float(x.norm().sqrt())  # x = K^T K v with |v| = 1

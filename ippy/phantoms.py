@@ -66,10 +66,11 @@ def dead_leaves(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     across = axis[:, ::-1] * (-1, 1) * rng.uniform(0.25, 1, (n, 1))
     odd = np.flatnonzero(form < share)  # ellipses and rectangles
     ring = _CIRCLE[::2]
-    square = np.where(
-        form[odd, None, None] < share / 2, np.abs(ring).max(1, keepdims=True) / 0.9, 1
+    square, rectangle = np.abs(ring).max(1, keepdims=True) / 0.9, form[odd, None, None] < share / 2
+    outlines = (
+        ring / np.where(rectangle, square, 1) @ np.stack([axis, across], 1)[odd]
+        + np.stack([cx, cy], 1)[odd, None]
     )
-    outlines = ring / square @ np.stack([axis, across], 1)[odd] + np.stack([cx, cy], 1)[odd, None]
     outlines = dict(zip(odd.tolist(), outlines.reshape(-1, 2 * len(ring)).tolist(), strict=True))
 
     labels = Image.new("I", (w, h))
@@ -153,22 +154,17 @@ def _vessels(pen: _Pen, side: int) -> None:
     for seen in (0.9, 0.8, 0.6, 0.4):
         step = np.stack([side * np.cos(angle), np.sin(angle)], 1)
         end = at + length * rng.uniform(0.4, 1.2, (len(at), 1)) * step
-        lines = (np.stack([at, end], 1) @ pen.frame + pen.centre).reshape(-1, 4)
-        hu, drawn = rng.uniform(-200, 60, len(at)), rng.random(len(at)) < seen
-        for line, thick, value in zip(
-            *(v[drawn].tolist() for v in (lines, width, hu)), strict=True
-        ):
-            pen.draw.line(line, fill=value, width=max(1, round(thick * pen.scale)))
+        lines = (np.stack([at, end], 1) @ pen.frame + pen.centre).reshape(-1, 4).tolist()
+        hu, drawn = rng.uniform(-200, 60, len(at)).tolist(), rng.random(len(at)) < seen
+        for i in np.flatnonzero(drawn):
+            pen.draw.line(lines[i], fill=hu[i], width=max(1, round(width[i] * pen.scale)))
         fork = rng.uniform(0.15, 0.7, len(at))
         at, angle = np.concatenate([end, end]), np.concatenate([angle + fork, angle - fork])
         width, length = 0.68 * np.concatenate([width, width]), 0.75 * length
     n = int(rng.uniform(60, 160))
     centre = rng.uniform((0.08, -0.65), (0.9, 0.65), (n, 2))
-    r = (
-        0.025
-        * np.exp(-2.2 * np.hypot(centre[:, 0] - 0.26, centre[:, 1]))
-        * rng.uniform(0.3, 1.2, n)
-    )
+    far = np.hypot(centre[:, 0] - 0.26, centre[:, 1])
+    r = 0.025 * np.exp(-2.2 * far) * rng.uniform(0.3, 1.2, n)
     spots = np.column_stack([centre * (side, 1) @ pen.frame + pen.centre, r * pen.scale + 0.5])
     for (x, y, k), value in zip(spots.tolist(), rng.uniform(-500, 60, n).tolist(), strict=True):
         pen.draw.ellipse([x - k, y - k, x + k, y + k], fill=value)
@@ -252,10 +248,8 @@ def thorax(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     # mediastinum: heart and its chambers, or the great vessels; aorta, gullet, windpipe
     for side in sides:
         if level > (0.8 if side < 0 else 0.88):  # dome of the diaphragm
-            grow = rx * (level - 0.6)
-            pen.blob(
-                side * 0.52 * rx, -0.05, grow, grow * ry / rx, rng.normal(90, 20), 0, None, 0.03
-            )
+            grow, organ = rx * (level - 0.6), rng.normal(90, 20)
+            pen.blob(side * 0.52 * rx, -0.05, grow, grow * ry / rx, organ, rough=0.03)
     if beating > 0:
         pen.blob(0.12, -0.14, 0.36 * beating, 0.27 * beating, muscle, 0.3)
         for _ in range(5):
@@ -276,13 +270,8 @@ def thorax(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
             path = pen.wall(at, at + u(0.08, 0.4), u(0.0, 0.02), side)
             pen.band(path, u(0.03, 0.055), *((hard, spongy) if at > -0.7 else (u(80, 300), None)))
             at += u(0.3, 0.7)
-        tip = np.array([u(0.2, 0.32), spine + u(0.1, 0.2)])
-        pen.band(
-            (_STEP[:, None] * (tip - (0.05, spine + 0.12)) + (0.05, spine + 0.12)) * (side, 1),
-            0.07,
-            hard,
-            spongy,
-        )
+        root, tip = (0.05, spine + 0.12), np.array([u(0.2, 0.32), spine + u(0.1, 0.2)])
+        pen.band((_STEP[:, None] * (tip - root) + root) * (side, 1), 0.07, hard, spongy)
     pen.blob(0, -ry - 0.02, u(0.08, 0.14), u(0.03, 0.045), hard, 0, spongy)
     pen.band(np.stack([0 * _STEP, spine + 0.15 + u(0.1, 0.22) * _STEP], 1), 0.06, hard, spongy)
     pen.blob(0, spine + 0.12, 0.085, 0.075, hard)

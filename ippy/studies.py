@@ -5,6 +5,7 @@ what is finished is kept in the user's cache directory, so an interrupted study 
 stopped. The result in ``weights/results/<name>.json`` is what the pages plot.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ippy import classical, data, evaluation, metrics, training, weights
+from ippy import data, evaluation, metrics, training, weights
 from ippy.models import SimpleCNN
 from ippy.recipes import SHAPE, Recipe, task_operator
 
@@ -46,7 +47,8 @@ def run(name: str, out: Path | None = None) -> dict:
         out: Folder of the result; ``weights/results`` if None.
     """
     make_runs, summarise = STUDIES[name]
-    partial_path = data.cache_dir() / "studies" / f"{name}.json"
+    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]  # other settings: start anew
+    partial_path = data.cache_dir() / "studies" / f"{name}-{code}.json"
     done = json.loads(partial_path.read_text("utf-8")) if partial_path.is_file() else {}
     runs = make_runs()
     done = {key: value for key, value in done.items() if key in runs}
@@ -76,18 +78,19 @@ def _nothing(done: dict) -> dict:
 # --- baselines: regularisation parameters of the classical methods, chosen on training images ---
 
 LAMBDAS = {
-    "Tikhonov": [10 ** (exponent / 2) for exponent in range(-9, 1)],
-    "TV": [10 ** (exponent / 2) for exponent in range(-10, -1)],
+    "Tikhonov": [round(10 ** (k / 3), 6) for k in range(-9, 1)],
+    "TV": [round(10 ** (k / 3), 6) for k in range(-12, -2)],
 }
 
 
 def _baseline(noise_level: float) -> dict:
-    images = data.materialise(data.SyntheticDataset(16, SHAPE, split="train")).float() / 255
+    images = data.materialise(data.SyntheticDataset(8, SHAPE, split="train")).float() / 255
     K, psnr = task_operator(), {}
     y_delta = evaluation.measure(images, K, noise_level, seed=1)
-    for method, solve in (("Tikhonov", classical.tikhonov), ("TV", classical.total_variation)):
+    for method in LAMBDAS:
         psnr[method] = [
-            metrics.psnr(solve(K, y_delta, lam), images).mean().item() for lam in LAMBDAS[method]
+            metrics.psnr(evaluation.classical_method(method, K, lam)(y_delta), images).mean().item()
+            for lam in LAMBDAS[method]
         ]
     return {"psnr": psnr}
 
@@ -153,7 +156,7 @@ def _images(kind: str, n_train: int = 400, n_val: int = 16) -> tuple[torch.Tenso
     )
 
 
-_SMALL = Recipe("SimpleCNN", steps=1500, batch_size=8, crop=64, schedule="constant", val_every=100)
+_SMALL = Recipe("SimpleCNN", steps=1000, batch_size=8, crop=64, schedule="constant", val_every=100)
 
 
 def _fit(model: nn.Module, kind: str, recipe: Recipe, **options) -> dict:
@@ -202,7 +205,7 @@ FAMILIES = ("thorax", "dead_leaves")
 
 def _generalise(family: str, skip: bool, seed: int) -> dict:
     model = _chain(skip, False, seed)
-    _fit(model, family, replace(_SMALL, seed=seed, val_every=1500))
+    _fit(model, family, replace(_SMALL, seed=seed, val_every=1000))
     K, mse = task_operator(), {}
     for target in FAMILIES:
         table = evaluation.evaluate({"net": model}, evaluation.held_out_images(32, target), K)
@@ -241,7 +244,7 @@ def _depth_run(depth: int, kind: str, seed: int) -> dict:
     torch.manual_seed(seed)
     model = DeepChain(depth, kind)
     norms = _gradient_norms(model, _images("mixed")[0])
-    recipe = replace(_SMALL, steps=500, lr=1e-3, schedule="one_cycle", seed=seed, val_images=8)
+    recipe = replace(_SMALL, steps=400, lr=1e-3, schedule="one_cycle", seed=seed, val_images=8)
     try:
         fitted = _fit(model, "mixed", recipe)
     except FloatingPointError:

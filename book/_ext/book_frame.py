@@ -1,0 +1,111 @@
+"""Local Sphinx extension: what the book needs beyond its configuration, and nothing else.
+
+1. The buttons (repository, edit, issue, Binder) follow the checkout's public git remote.
+2. MathJax is copied from the installed package ``django-static-mathjax`` into the built site.
+3. Scripts that nothing uses, and markup that screen readers stumble over, leave every page.
+"""
+
+import re
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.errors import ExtensionError
+
+ROOT = Path(__file__).resolve().parents[2]
+PUBLIC_REMOTE = re.compile(
+    r"(?:https://(?:[^@/]+@)?|(?:ssh://)?git@)(github\.com|gitlab\.com)[/:]([\w.-]+)/([\w.-]+?)(?:\.git)?/?"
+)
+THEBE = re.compile(
+    r'<script type="text/x-thebe-config">.*?</script>\s*(<script>kernelName = .*?</script>)?', re.S
+)
+MATHJAX_PARTS = ("tex-mml-chtml.js", "output/chtml/fonts", "input/tex/extensions")
+
+
+def public_url(remote: str) -> str | None:
+    """Return the page of a public git remote, without user names or tokens; None for others.
+
+    >>> public_url("git@github.com:someone/book.git")
+    'https://github.com/someone/book'
+    >>> public_url("/srv/git/book.git") is None
+    True
+    """
+    match = PUBLIC_REMOTE.fullmatch(remote.strip())
+    return "https://{}/{}/{}".format(*match.groups()) if match else None
+
+
+def git_remote(root: Path = ROOT) -> str:
+    """Return the URL of the remote ``origin``; empty without git, repository or remote."""
+    try:
+        done = subprocess.run(
+            ["git", f"--git-dir={root / '.git'}", "remote", "get-url", "origin"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def add_repository(app: Sphinx, config: Config) -> None:
+    """Switch on the buttons that need a repository, if there is a public one."""
+    if url := public_url(git_remote()):
+        config.html_theme_options |= {
+            "repository_url": url,
+            "repository_branch": "main",
+            "path_to_docs": "",
+            "use_repository_button": True,
+            "use_edit_page_button": True,
+            "use_issues_button": True,
+            "launch_buttons": {
+                "binderhub_url": "https://mybinder.org",
+                "notebook_interface": "jupyterlab",
+            },
+        }
+
+
+def copy_mathjax(app: Sphinx) -> None:
+    """Put the needed files of MathJax (2 MB) beside the site's other static files."""
+    if app.builder.format != "html":
+        return
+    spec = find_spec("mathjax")
+    if spec is None or spec.origin is None:
+        raise ExtensionError(
+            "the package 'django-static-mathjax' is not installed, so formulas cannot be shown "
+            "offline; install it with: pip install -r requirements.txt"
+        )
+    source = Path(spec.origin).parent / "static" / "mathjax" / "es5"
+    target = Path(app.outdir) / "_static" / "mathjax"
+    for part in MATHJAX_PARTS:
+        (target / part).parent.mkdir(parents=True, exist_ok=True)
+        if (source / part).is_dir():
+            shutil.copytree(source / part, target / part, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source / part, target / part)
+
+
+def tidy_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Drop scripts and styles of live code (not used) and repair the lists of bibliographies."""
+
+    def used(file: Any) -> bool:
+        text = f"{getattr(file, 'filename', file)} {getattr(file, 'attributes', '')}"
+        return "thebe" not in text.lower()
+
+    for files in (context.get("script_files", []), context.get("css_files", [])):
+        files[:] = filter(used, files)
+    if "body" in context:
+        body = THEBE.sub("", context["body"])
+        context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the three parts to Sphinx."""
+    app.connect("config-inited", add_repository)
+    app.connect("builder-inited", copy_mathjax)
+    app.connect("html-page-context", tidy_page, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,45 @@
+"use strict";
+// Small repairs of the theme: names, landmarks and keyboard reach for assistive technology; folded parts in print.
+window.addEventListener("load", () => {
+  const all = (selector) => document.querySelectorAll(selector);
+
+  // A button's accessible name must hold the text that is seen on it.
+  const name = () => {
+    all(".search-button-field, details.hide > summary").forEach((e) => e.removeAttribute("aria-label"));
+    all(".theme-switch-button svg").forEach((icon) => {
+      icon.querySelectorAll("title").forEach((title) => title.remove());
+      icon.removeAttribute("aria-labelledby");
+      icon.removeAttribute("role");
+      icon.setAttribute("aria-hidden", "true");
+    });
+  };
+  name();
+  // Font Awesome swaps its icons in, and Bootstrap its tool tips, after the page has loaded.
+  const watch = new MutationObserver(name);
+  all(".theme-switch-button, .search-button-field").forEach((button) => watch.observe(button, { childList: true }));
+
+  // The sidebar holds the title of the book, which has to lie in a landmark.
+  const sidebar = document.getElementById("pst-primary-sidebar");
+  if (sidebar) {
+    sidebar.setAttribute("role", "region");
+    sidebar.setAttribute("aria-label", "Book");
+  }
+
+  // What scrolls sideways can be reached and scrolled with the keyboard.
+  const reach = () =>
+    all(".bd-article div.math, .bd-article .cell_output, .bd-article figure").forEach((box) => {
+      if (box.scrollWidth > box.clientWidth && box.clientWidth) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    });
+  reach();
+  window.addEventListener("resize", reach);
+  window.MathJax?.startup?.promise.then(reach);
+
+  // Paper cannot unfold anything.
+  let opened = [];
+  window.addEventListener("beforeprint", () => {
+    opened = [...all("details:not([open])")];
+    opened.forEach((part) => (part.open = true));
+  });
+  window.addEventListener("afterprint", () => opened.forEach((part) => (part.open = false)));
+});

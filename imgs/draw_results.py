@@ -1,0 +1,50 @@
+"""Pictures of results for the README and the first page: ``python imgs/draw_results.py``."""
+
+from pathlib import Path
+
+import matplotlib
+import torch
+
+from ippy import data, evaluation, metrics, training, utilities
+from ippy.operators import Blurring
+from ippy.recipes import KERNEL, task_operator
+
+matplotlib.use("Agg")
+IMGS = Path(__file__).resolve().parent
+ZOOM = (104, 56, 64)
+
+
+def save(figure, name: str) -> None:
+    """Store a figure as PNG without the metadata that would change from run to run."""
+    figure.savefig(IMGS / f"{name}.png", dpi=110, metadata={"Software": None})
+
+
+def main() -> None:
+    """Draw the result, and one picture for each chapter."""
+    x, K = data.sample_image("thorax"), task_operator()
+    y_delta = evaluation.measure(x, K)
+    unet, _ = training.load_or_train("UNet")
+    pictures = {"clean": x, "measured": y_delta}
+    pictures |= {name: solve(y_delta) for name, solve in evaluation.baselines(K).items()}
+    pictures["UNet"] = evaluation.reconstruct(unet, y_delta)
+    titles = [
+        name if name == "clean" else f"{name}, {metrics.psnr(p, x).item():.1f} dB"
+        for name, p in pictures.items()
+    ]
+    save(utilities.show_images([*pictures.values()], titles=titles, zoom=ZOOM, width=11), "result")
+
+    C = Blurring((256, 256), boundary="circular", **KERNEL)
+    noisy = evaluation.measure(x, C)
+    naive = torch.fft.ifft2(torch.fft.fft2(noisy.double()) / C.transfer_function()).real
+    chapter = {"measured": noisy, "divided by H": naive}
+    save(utilities.show_images(chapter, width=4.5), "chapter_inverse_problems")
+
+    rescnn, _ = training.load_or_train("ResCNN")
+    correction = evaluation.reconstruct(rescnn, y_delta) - y_delta
+    chapter = {"measured": y_delta, "correction": correction}
+    figure = utilities.show_images(chapter, vmin=[0, -0.3], vmax=[1, 0.3], width=4.5)
+    save(figure, "chapter_residual_learning")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,334 @@
+#!/usr/bin/env python3
+"""One entry for every machine: ``python3 run.py book`` builds the course, ``--help`` lists all.
+
+Standard library only. Set-up makes ``.venv`` beside this file and installs the packages of the book
+into it; every other step is a child process of that environment's Python. This file must parse on
+old Pythons (tested: 3.7 grammar), so that they can say in one sentence what they lack.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import http.server
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BOOK = ROOT / "book"
+SITE = ROOT / "_build" / "html"
+STAMP = "ippy-ready"  # inside .venv: what was installed, as a hash
+MARKER = "ippy-unfinished"  # inside .venv while it is being made or changed
+
+FULL_DISK = (
+    "the disk is full: free about 8 GB in {root} and in the folder for temporary files ({temp}; "
+    "TMPDIR moves it), then repeat the command."
+)
+NO_NETWORK = (
+    "no network: pip could not reach its package index. Check the connection (behind a proxy, set "
+    "HTTPS_PROXY), then repeat the command."
+)
+NO_WRITING = (
+    "cannot write here: {text}. Move the project to a folder of your own, or correct the "
+    "permissions, then repeat the command."
+)
+NO_VENV = (
+    "Python's venv module is incomplete. Debian and Ubuntu have it in the package "
+    "python{0}.{1}-venv ('sudo apt install python{0}.{1}-venv'); then repeat the command."
+)
+CAUSES = (
+    (FULL_DISK, r"No space left|\[Errno 28\]|\[WinError 112\]|Disk quota exceeded"),
+    (
+        NO_NETWORK,
+        r"new connection|name resolution|getaddrinfo|Network is unreachable|ConnectionError|"
+        r"Connection (broken|reset)|ReadTimeoutError|ConnectTimeout|ProxyError|SSLError",
+    ),
+    (NO_WRITING, r"Permission denied|Read-only file system|\[WinError 5\]|\[Errno 1\]"),
+)
+
+
+def say(text: str) -> None:
+    """Print one line at once, in order with what child processes print."""
+    print(text, flush=True)
+
+
+def check_version(version: tuple = tuple(sys.version_info[:3])) -> None:
+    """Stop with one sentence unless ``version`` is a Python that the book is tested on."""
+    if not (3, 11) <= tuple(version[:2]) <= (3, 13):
+        found = ".".join(str(part) for part in version[:3])
+        raise SystemExit(
+            f"run.py needs Python 3.11, 3.12 or 3.13, but this is {found} ({sys.executable}): "
+            "install one of them and call it by name, for example 'python3.12 run.py book' "
+            "(Windows: 'py -3.12 run.py book')."
+        )
+
+
+def explain(text: str) -> str | None:
+    """Cause and cure in one sentence for an error text, or None if the text names none we know."""
+    last = text.strip().splitlines()[-1:] or [""]
+    for sentence, pattern in CAUSES:
+        if re.search(pattern, text):
+            return sentence.format(root=ROOT, temp=tempfile.gettempdir(), text=last[0])
+    if shutil.disk_usage(ROOT).free < 50e6:  # venv hides the cause that its pip met
+        return FULL_DISK.format(root=ROOT, temp=tempfile.gettempdir())
+    return None
+
+
+def venv_python() -> Path:
+    """The environment's interpreter."""
+    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def call(command: list, cwd: Path | None = ROOT, drop: tuple = ()) -> int:
+    """Run a child to its end and return its exit code.
+
+    On Ctrl-C the child, which gets the signal too, may finish what it does then (save a
+    checkpoint, ask a question); a third Ctrl-C ends it.
+    """
+    env = {name: value for name, value in os.environ.items() if name not in drop}
+    env.update(PYTHONUTF8="1", PYDEVD_DISABLE_FILE_VALIDATION="1", JUPYTER_PLATFORM_DIRS="1")
+    child = subprocess.Popen([str(part) for part in command], cwd=cwd, env=env)
+    interrupted = False
+    for _ in range(3):
+        try:
+            code = child.wait()
+        except KeyboardInterrupt:
+            interrupted = True
+        else:
+            if interrupted:
+                raise KeyboardInterrupt
+            return code
+    child.terminate()
+    raise KeyboardInterrupt
+
+
+# -- Set-up --------------------------------------------------------------------------------------
+
+
+def probe() -> str | None:
+    """Version of the environment's Python if it runs and has pip, else None."""
+    test = "import importlib.util as u, sys; print(u.find_spec('pip') and sys.version_info[:2])"
+    try:
+        done = subprocess.run([str(venv_python()), "-c", test], capture_output=True, text=True)
+    except OSError:
+        return None
+    found = done.stdout.strip()
+    return found if found in ("(3, 11)", "(3, 12)", "(3, 13)") else None
+
+
+def wanted(version: str | None) -> str:
+    """Hash over everything that decides what has to be installed, the folder's own place included.
+
+    An editable install points to the folder; a book that was moved has to be installed again.
+    """
+    parts = [str(version), str(ROOT)]
+    for name in ("requirements.txt", "constraints.txt", "pyproject.toml"):
+        parts.append((ROOT / name).read_text(encoding="utf-8"))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def pip_install() -> tuple:
+    """Install everything, pip's progress visible; return its exit code and its error text."""
+    command = [str(venv_python()), "-m", "pip", "install", "--disable-pip-version-check"]
+    command += ["--no-input", "-r", "requirements.txt", "-c", "constraints.txt", "-e", "."]
+    done = subprocess.run(
+        command, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+    )
+    return done.returncode, done.stderr
+
+
+def setup() -> None:
+    """Make ``.venv`` match the requirements; return at once when it does already.
+
+    An environment that was interrupted half-way, or whose Python has gone, is made again.
+
+    Raises:
+        SystemExit: with one sentence that names cause and cure.
+    """
+    stamp, marker = VENV / STAMP, VENV / MARKER
+    version = None if marker.exists() else probe()
+    if version and stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted(version):
+        return
+    say("Setting up .venv (the first time: some minutes, up to 3 GB to download) ...")
+    fresh = version is None
+    if fresh:
+        if any(importlib.util.find_spec(name) is None for name in ("venv", "ensurepip")):
+            raise SystemExit("run.py: " + NO_VENV.format(*sys.version_info))
+        if VENV.exists():
+            say("The environment in .venv is unfinished or broken: it is made again.")
+            shutil.rmtree(VENV)
+        VENV.mkdir()
+        marker.touch()
+        made = subprocess.run(
+            [sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True
+        )
+        version = probe()
+        if made.returncode or not version:
+            text = made.stdout + made.stderr
+            raise SystemExit("run.py: " + (explain(text) or f"cannot make .venv: {text.strip()}"))
+    marker.touch()
+    code, text = pip_install()
+    if code:
+        cause = explain(text)
+        if cause == NO_NETWORK and not fresh:
+            marker.unlink()  # nothing was touched: the old environment still works
+        if cause is None:
+            cause = "pip could not install requirements.txt; its message stands above."
+            print(text, file=sys.stderr)
+        raise SystemExit("run.py: " + cause)
+    stamp.write_text(wanted(version), encoding="utf-8")
+    marker.unlink()
+
+
+# -- Commands ------------------------------------------------------------------------------------
+
+
+def build() -> int:
+    """Build the site from nothing, every warning an error."""
+    SITE.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryFile(dir=SITE.parent) as room:
+        room.write(bytes(20_000_000))  # a full or read-only disk shows here, not in mid-build
+    shutil.rmtree(SITE, ignore_errors=True)  # pages that are no longer in the book must go
+    start = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
+    options = ["--all", "-n", "-W", "--keep-going"]
+    return call([venv_python(), "-c", start, "build", *options, "."])
+
+
+def book(args: list) -> int:
+    """set up if needed, build the site, say where to open it"""
+    options("book", args)
+    setup()
+    if build():
+        raise SystemExit("run.py: the build failed; its messages stand above.")
+    index = SITE / "index.html"
+    say(f"\nThe book is ready. Open {index}\n(or click {index.as_uri()})")
+    return 0
+
+
+def test(args: list) -> int:
+    """all that CI checks: ruff, the build, unit tests, notebooks; arguments: pytest's"""
+    setup()
+    clear = ("IPPY_TRAIN", "MPLBACKEND")  # a lecturer's settings would change the outputs
+    named = any((ROOT / arg.split("::")[0]).exists() for arg in args if not arg.startswith("-"))
+    failed = []
+    if not named:
+        ruff = [venv_python(), "-m", "ruff"]
+        if call([*ruff, "check", "."]):
+            failed.append("ruff check")
+        if call([*ruff, "format", "--check", "."]):
+            failed.append("ruff format --check")
+        if build():
+            failed.append("the build")
+        if failed:
+            say(f"\nrun.py: failed before the tests: {', '.join(failed)}; see above.\n")
+        args = ["tests", "ippy", "book", *args]
+    command = [venv_python(), "-m", "pytest", "--doctest-modules", "--nbval"]
+    command += ["--nbval-current-env", "--nbval-cell-timeout=300", *args]
+    return call(command, drop=clear) or int(bool(failed))
+
+
+def execute(args: list) -> int:
+    """re-run notebooks whose code, library or weights changed (or: names, --all)"""
+    setup()
+    clear = ("IPPY_TRAIN", "MPLBACKEND")
+    return call([venv_python(), BOOK / "_ext" / "execute.py", *args], cwd=None, drop=clear)
+
+
+def lab(args: list) -> int:
+    """JupyterLab in the environment; arguments go to JupyterLab"""
+    setup()
+    return call([venv_python(), "-m", "jupyterlab", *args])
+
+
+def serve(args: list) -> int:
+    """show the built site at a local address (--port N, 8000 by default)"""
+    port = options("serve", args, port=8000).port
+    if not (SITE / "index.html").is_file():
+        book([])
+    handler = http.server.SimpleHTTPRequestHandler
+    handler.extensions_map.update({".js": "text/javascript", ".mjs": "text/javascript"})
+    try:
+        server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", port), functools.partial(handler, directory=str(SITE))
+        )
+    except (OSError, OverflowError) as error:
+        raise SystemExit(
+            f"run.py: cannot listen on port {port} ({error}); choose another one: serve --port 8001"
+        ) from None
+    with server:
+        say(f"The book is at http://127.0.0.1:{server.server_port}/ (Ctrl-C ends it)")
+        server.serve_forever()
+    return 0
+
+
+def train(args: list) -> int:
+    """train the shipped networks again: train KEY, train --all (see train --help)"""
+    setup()
+    return call([venv_python(), "-m", "ippy", "train", *args], cwd=None)
+
+
+def clean(args: list) -> int:
+    """remove _build and caches; with --all the environment too"""
+    everything = options("clean", args, all=False).all
+    caches = ("__pycache__", ".pytest_cache", ".ruff_cache", ".ipynb_checkpoints", "ippy.egg-info")
+    for folder, names, _ in os.walk(ROOT):
+        for name in [name for name in names if name in caches]:
+            shutil.rmtree(os.path.join(folder, name))
+        names[:] = [n for n in names if n not in caches and n not in (".venv", ".git", "_build")]
+    for path in [ROOT / "_build"] + [VENV] * everything:
+        if path.exists():
+            shutil.rmtree(path)
+    return 0
+
+
+def options(command: str, args: list, **known) -> argparse.Namespace:
+    """Parse a command's own options: ``port=8000`` is a number, ``all=False`` a switch."""
+    parser = argparse.ArgumentParser(
+        prog=f"run.py {command}", description=COMMANDS[command].__doc__
+    )
+    for name, default in known.items():
+        kind = {"action": "store_true"} if default is False else {"type": type(default)}
+        parser.add_argument("--" + name, default=default, **kind)
+    return parser.parse_args(args)
+
+
+COMMANDS = {
+    command.__name__: command for command in (book, test, execute, lab, serve, train, clean)
+}
+
+
+# -- Start ----------------------------------------------------------------------------------------
+
+
+def main(argv: list) -> int:
+    """Choose the command; turn every expected failure into one sentence and an exit code."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        lines = [f"  {name:8} {command.__doc__}" for name, command in COMMANDS.items()]
+        say("usage: python3 run.py COMMAND [arguments]\n\n" + "\n".join(lines))
+        say("  --help   print this list")
+        return 0
+    check_version()
+    if argv[0] not in COMMANDS:
+        raise SystemExit(f"run.py: no command {argv[0]!r}; there are {', '.join(COMMANDS)}.")
+    try:
+        return COMMANDS[argv[0]](argv[1:])
+    except KeyboardInterrupt:
+        print("\nrun.py: stopped by Ctrl-C.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        raise SystemExit("run.py: " + (explain(str(error)) or str(error))) from None
+
+
+if __name__ == "__main__":
+    check_version()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a console that lacks a letter of the path
+    raise SystemExit(main(sys.argv[1:]))

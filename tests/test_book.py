@@ -1,0 +1,276 @@
+"""The book's source (citations, exercises, figures, stored outputs) and its built site, if any."""
+
+import importlib.util
+import re
+import statistics
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+import yaml
+from pybtex.database import parse_file
+
+ROOT = Path(__file__).resolve().parents[1]
+BOOK, SITE = ROOT / "book", ROOT / "_build" / "html"
+NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+PAGES = sorted([*BOOK.glob("*.md"), *NOTEBOOKS])
+LIVE_CELLS = (
+    2  # cells of the whole book that train while nbval watches, so that it ignores their output
+)
+
+REQUIRED_WORKS = """
+    he2016deep zhang2017beyond kim2016accurate ronneberger2015unet cicek2016unet oktay2018attention
+    zhou2018unet zhou2020unet zhang2018road jin2017deep ye2018deep han2018framing ongie2020deep
+    arridge2019solving chambolle2011first araujo2019computing luo2016understanding
+    loos2024demystifying mccollough2020low moen2021low nah2017deep wang2004image kingma2015adam
+    lecun1998gradient mohan2020robust achddou2021synthetic achddou2023fully evangelista2025stable
+    genzel2023solving antun2020instabilities gottschling2025troublesome veit2016residual
+    balduzzi2017shattered li2018visualizing odena2016deconvolution isensee2024nnunet
+"""
+
+DEBRIS = {
+    "an absolute path": r"(?<![\w.:/])/(?:home|Users|root|work|tmp|opt|var|mnt)/|\b[A-Z]:\\",
+    "a progress bar": r"\d%\|| ?\[\d+:\d\d<|\d(?:it/s|s/it)\b|\r(?!\n)",
+    "a warning": r"\w*Warning\b|\bWARNING\b",
+    "a traceback": r"Traceback \(most recent call last\)",
+    "a memory address": r"\bat 0x[0-9a-fA-F]{6,}",
+}
+DIRECTIVE = re.compile(r"^(?:`{3,}|:{3,})\{([\w-]+)\}[ \t]*(.*)\n((?:[ \t]*:[\w-]+:.*\n?)*)", re.M)
+each_page = pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+
+
+def cells(path: Path, kind: str) -> list:
+    """The non-empty cells of a notebook that are of a kind, 'code' or 'markdown'."""
+    notebook = nbformat.read(path, as_version=4)
+    return [c for c in notebook.cells if c.cell_type == kind and c.source.strip()]
+
+
+def prose(path: Path) -> str:
+    """The text of a page, without its code cells."""
+    if path.suffix == ".md":
+        return path.read_text(encoding="utf-8")
+    return "\n\n".join(c.source for c in cells(path, "markdown"))
+
+
+def directives(path: Path, *names: str) -> list[tuple[str, str, dict[str, str]]]:
+    """Name, argument and options of the directives that bear one of the names."""
+    found = []
+    for name, argument, block in DIRECTIVE.findall(prose(path)):
+        if name in names:
+            options = dict(re.findall(r"^[ \t]*:([\w-]+):[ \t]*(.*?)[ \t]*$", block, re.M))
+            found.append((name, argument.strip(), options))
+    return found
+
+
+def output_texts(cell: nbformat.NotebookNode) -> list[str]:
+    """Everything in a cell's outputs that a reader would see as text."""
+    texts = [o.get("text", "") for o in cell.outputs]
+    for output in cell.outputs:
+        texts += [
+            v for k, v in output.get("data", {}).items() if isinstance(v, str) and "image/" not in k
+        ]
+    return texts
+
+
+def assert_alt(alt: str, where: str) -> None:
+    """An alternative text is a description, not a file name."""
+    assert len(alt) >= 15 and " " in alt.strip(), f"{where}: say in alt what is to be seen: {alt!r}"
+    assert not re.search(r"\.(png|svg|jpe?g)\b|^[0-9a-f]{16,}", alt), f"{where}: file name as alt"
+
+
+def load(path: Path) -> ModuleType:
+    """Import a Python file that is not part of a package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_contents_list_every_page_once() -> None:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    listed = [toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])]
+    assert len(listed) == len(set(listed))
+    assert {f"book/{p.stem}" for p in PAGES} == set(listed)
+
+
+def test_bibliography_is_complete() -> None:
+    works = parse_file(BOOK / "references.bib").entries
+    assert set(REQUIRED_WORKS.split()) <= set(works)
+    for key, work in works.items():
+        venue = {"article": "journal", "inproceedings": "booktitle", "misc": "howpublished"}
+        assert work.type in venue, f"{key}: unexpected type @{work.type}"
+        assert re.fullmatch(r"[a-z]+(19|20)\d\d[a-z]+", key), f"{key}: keys are author, year, word"
+        assert work.persons.get("author"), f"{key}: no author"
+        for field in ("title", "year", venue[work.type]):
+            assert work.fields.get(field), f"{key}: no {field}"
+        assert work.fields["year"] in key, f"{key}: key and year differ"
+        identified = {"pages", "doi", "eprint", "url"} & set(work.fields)
+        assert identified, f"{key}: neither pages nor identifier"
+        if work.type == "inproceedings":
+            assert {"publisher", "series", "eprint"} & set(work.fields), f"{key}: no publisher"
+        assert not work.fields.get("doi", "").startswith("http"), f"{key}: the DOI alone"
+
+
+@each_page
+def test_citations_resolve(path: Path) -> None:
+    known = parse_file(BOOK / "references.bib").entries
+    for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", prose(path)):
+        for key in keys.split(","):
+            assert key.strip() in known, f"{key.strip()!r} is not in references.bib"
+
+
+@each_page
+def test_every_exercise_has_one_folded_solution(path: Path) -> None:
+    exercises = [o.get("label") for _, _, o in directives(path, "exercise", "exercise-start")]
+    solutions = directives(path, "solution", "solution-start")
+    assert None not in exercises, "an exercise without :label:"
+    assert sorted(exercises) == sorted(argument for _, argument, _ in solutions)
+    for _, argument, options in solutions:
+        assert options.get("class") == "dropdown", f"the solution of {argument} is not folded"
+    for gate in ("exercise", "solution"):
+        assert len(directives(path, f"{gate}-start")) == len(directives(path, f"{gate}-end"))
+
+
+@each_page
+def test_pictures_in_text_are_described(path: Path) -> None:
+    for name, argument, options in directives(path, "figure", "image"):
+        assert_alt(options.get("alt", ""), f"{name} {argument}")
+        assert (path.parent / argument).exists(), f"{argument} does not exist"
+    for name, _, options in directives(path, "card", "grid-item-card"):
+        for image in ("img-top", "img-bottom", "img-background"):
+            if image in options:
+                assert_alt(options.get("img-alt", ""), f"{name} {options[image]}")
+    for alt, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", prose(path)):
+        assert_alt(alt, target)
+
+
+@each_notebook
+def test_pictures_from_code_are_described(path: Path) -> None:
+    for cell in cells(path, "code"):
+        render = cell.metadata.get("mystnb", {})
+        where = f"cell {cell.execution_count}"
+        if any(k.startswith("image/") for o in cell.outputs for k in o.get("data", {})):
+            assert_alt(render.get("image", {}).get("alt", ""), where)
+        if "figure" in render:
+            assert len(cell.outputs) == 1, f"{where}: a figure's cell has one output"
+            assert render["figure"].get("caption"), f"{where}: a figure without caption"
+
+
+@each_notebook
+def test_code_cells_are_short(path: Path) -> None:
+    lengths = [len(c.source.splitlines()) for c in cells(path, "code")]
+    assert max(lengths, default=0) <= 40, f"longest cell: {max(lengths)} lines"
+    assert statistics.median(lengths or [0]) <= 10, f"median: {statistics.median(lengths)} lines"
+
+
+@each_notebook
+def test_notebook_was_run_once_from_top_to_bottom(path: Path) -> None:
+    counts = [c.execution_count for c in cells(path, "code")]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@each_notebook
+def test_stored_outputs_are_clean(path: Path) -> None:
+    for cell in cells(path, "code"):
+        where = f"cell {cell.execution_count}"
+        for output in cell.outputs:
+            assert output.output_type != "error", f"{where}: {output.get('ename')}"
+            assert output.get("name") != "stderr", f"{where} wrote to stderr: {output.get('text')}"
+        for text in output_texts(cell):
+            for what, pattern in DEBRIS.items():
+                found = re.search(pattern, text)
+                assert not found, f"{where}: {what} in the output: {found and found[0]!r}"
+
+
+def test_only_live_training_escapes_comparison() -> None:
+    tags = [t for p in NOTEBOOKS for c in cells(p, "code") for t in c.metadata.get("tags", [])]
+    assert tags.count("nbval-ignore-output") <= LIVE_CELLS
+    assert not {"nbval-skip", "raises-exception"} & set(tags)
+
+
+@each_notebook
+def test_notebook_file_is_small_and_names_its_language(path: Path) -> None:
+    assert path.stat().st_size < 1.5e6
+    metadata = nbformat.read(path, as_version=4).metadata
+    assert metadata.get("language_info", {}).get("pygments_lexer") == "ipython3"
+
+
+def test_drawings_are_what_the_code_draws(tmp_path: Path) -> None:
+    diagrams = load(ROOT / "imgs" / "draw_diagrams.py")
+    diagrams.main(tmp_path)
+    assert len(list(tmp_path.iterdir())) == len(diagrams.DRAWINGS)
+    for name in diagrams.DRAWINGS:
+        drawn = (tmp_path / name).read_bytes()
+        stored = (ROOT / "imgs" / name).read_bytes().replace(b"\r\n", b"\n")
+        assert drawn == stored, f"{name} is stale: run python imgs/draw_diagrams.py"
+        svg = ET.fromstring(drawn)
+        assert svg.get("viewBox"), name
+        for tag in ("title", "desc"):
+            assert svg.findtext(f"{{http://www.w3.org/2000/svg}}{tag}"), f"{name} has no {tag}"
+
+
+@pytest.mark.parametrize(
+    ("remote", "page"),
+    [
+        ("https://github.com/someone/book.git\n", "https://github.com/someone/book"),
+        ("https://name:secret@github.com/someone/book", "https://github.com/someone/book"),
+        ("git@gitlab.com:someone/book.git", "https://gitlab.com/someone/book"),
+        ("ssh://git@github.com/someone/book.git", "https://github.com/someone/book"),
+        ("http://localhost/someone/book.git", None),
+        ("https://git.intern.example/someone/book.git", None),
+        ("/srv/git/book.git", None),
+        ("", None),
+    ],
+)
+def test_buttons_follow_public_remotes_only(remote: str, page: str | None) -> None:
+    pytest.importorskip("sphinx")
+    assert load(BOOK / "_ext" / "book_frame.py").public_url(remote) == page
+
+
+def test_frame_needs_neither_git_nor_repository(tmp_path: Path, monkeypatch) -> None:
+    frame = load(BOOK / "_ext" / "book_frame.py")
+    assert frame.git_remote(tmp_path) == ""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert frame.git_remote(ROOT) == ""
+
+
+class Resources(HTMLParser):
+    """Collects what a page loads, and its pictures without alt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+        self.without_alt: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        source = "href" if tag == "link" else "src"
+        if tag in ("script", "link", "img", "iframe", "source") and values.get(source):
+            self.urls.append(values[source])
+        if tag == "img" and "alt" not in values:
+            self.without_alt.append(values.get("src", ""))
+
+
+def test_site_loads_nothing_from_elsewhere() -> None:
+    if not (SITE / "index.html").exists():
+        pytest.skip("no built site: run 'python run.py book' first")
+    pages = [p for p in SITE.rglob("*.html") if "_static" not in p.parts]
+    assert len(pages) > len(PAGES), "the site has fewer pages than the book"
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        found = Resources()
+        found.feed(text)
+        assert not found.without_alt, f"{page.name}: pictures without alt {found.without_alt}"
+        for url in found.urls:
+            parts = urlsplit(url)
+            assert parts.scheme in ("", "data") and not parts.netloc, f"{page.name} loads {url}"
+            if not parts.scheme:
+                assert (page.parent / unquote(parts.path)).exists(), f"{page.name}: no {url}"
+        assert "thebe" not in text, f"{page.name} still speaks of thebe"
+    assert (SITE / "_static" / "mathjax" / "tex-mml-chtml.js").stat().st_size > 1e6
+    assert any((SITE / "_static" / "mathjax" / "output" / "chtml" / "fonts").rglob("*.woff"))

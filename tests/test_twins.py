@@ -1,0 +1,75 @@
+"""A class that a chapter defines in its own cells is the library's class, checks of input aside."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from ippy import models
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def classes_in(code: str) -> dict[str, ast.ClassDef]:
+    return {n.name: n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ClassDef)}
+
+
+def shown() -> list[tuple[str, str, str]]:
+    """(notebook, class name, all code of its class cells) for classes that models has too."""
+    found = []
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+        code = "\n\n".join(s for s in sources if s.startswith("class "))
+        found += [(path.name, name, code) for name in classes_in(code) if name in models.__all__]
+    return found
+
+
+class Strip(ast.NodeTransformer):
+    """Remove docstrings, annotations and checks of input, and an __init__ that only passes on."""
+
+    def visit_FunctionDef(self, node):
+        node.returns = None
+        for arg in node.args.args:
+            arg.annotation = None
+        node.body = [s for s in node.body if not self.is_check(s)]
+        passes_on = len(node.body) == 1 and ast.unparse(node.body[0]).startswith("super().__init__")
+        return None if node.name == "__init__" and passes_on else node
+
+    def visit_ClassDef(self, node):
+        node.body = [s for s in node.body if not self.is_check(s)]
+        return self.generic_visit(node)
+
+    @staticmethod
+    def is_check(statement: ast.stmt) -> bool:
+        if isinstance(statement, ast.If):
+            return isinstance(statement.body[0], ast.Raise)
+        text = ast.unparse(statement)
+        docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        return docstring or text.startswith("check_input(") or text == "self.in_ch = in_ch"
+
+
+def skeleton(node: ast.ClassDef) -> str:
+    return ast.unparse(Strip().visit(node))
+
+
+def test_the_chapters_show_classes():
+    assert {("residual_learning.ipynb", "ResCNN"), ("residual_learning.ipynb", "SimpleCNN")} <= {
+        (notebook, name) for notebook, name, _ in shown()
+    }
+
+
+@pytest.mark.parametrize(("notebook", "name", "code"), shown(), ids=lambda v: v[:24])
+def test_a_shown_class_is_the_librarys_class(notebook, name, code):
+    module = getattr(models, name).__module__.replace(".", "/") + ".py"
+    library = classes_in((ROOT / module).read_text("utf-8"))[name]
+    assert skeleton(classes_in(code)[name]) == skeleton(library)
+    space = {"torch": torch, "nn": torch.nn}
+    exec(code, space)
+    args = (1, 1, 8) if "CNN" in name else ()
+    twin, ours = space[name](*args), getattr(models, name)(*args)
+    twin.load_state_dict(ours.state_dict(), strict=True)
+    x = torch.rand(1, 1, 33, 32)
+    assert torch.equal(twin(x), ours(x))
