@@ -16,7 +16,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ippy", description=__doc__.split(":")[1])
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train networks and store their weights")
-    train.add_argument("keys", nargs="*", help=f"from {', '.join(recipes.RECIPES)}")
+    train.add_argument(
+        "keys",
+        nargs="*",
+        help=f"from {', '.join(recipes.RECIPES)}; default: those that have weights",
+    )
     train.add_argument("--all", action="store_true", help="every network, one after the other")
     train.add_argument("--data", default=os.environ.get("IPPY_DATA"), help="folder of PNGs")
     train.add_argument("--resume", action="store_true", help="continue an interrupted run")
@@ -39,8 +43,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(args: argparse.Namespace) -> None:
     keys = list(recipes.RECIPES) if args.all else args.keys
+    keys = keys or [key for key in recipes.RECIPES if (args.out / f"{key}.pth").is_file()]
     if not keys:
-        raise ValueError("name a network to train, or --all; see 'python -m ippy train --help'")
+        raise ValueError(f"{args.out.name} holds no weights to renew; name a network, or --all")
     for key in keys:
         _, history = training.train_and_save(
             key, data=args.data, weights_dir=args.out, resume=args.resume

@@ -202,7 +202,8 @@ def _collate(items: list[Tensor]) -> Tensor:
 
 def _render(dataset: Dataset, workers: int) -> Tensor:
     loader = DataLoader(dataset, 16, num_workers=workers, collate_fn=_collate)
-    return torch.cat(list(tqdm(loader, desc="images", unit="batch", leave=False)))
+    few = len(dataset) < 512  # takes seconds: no bar
+    return torch.cat(list(tqdm(loader, desc="images", unit="batch", leave=False, disable=few)))
 
 
 def _read_cache(file: Path, n_images: int) -> Tensor | None:

@@ -245,7 +245,6 @@ def motion_kernel(length: int, angle: float) -> Tensor:
     enter = torch.maximum(rows.amin(0)[:, None], columns.amin(0)).clamp(min=-length / 2)
     leave = torch.minimum(rows.amax(0)[:, None], columns.amax(0)).clamp(max=length / 2)
     kernel = (leave - enter).clamp(min=0)
-    kernel = kernel + kernel.flip(0, 1)  # centroid 0 in spite of rounding
     return kernel / kernel.sum()
 
 

@@ -27,6 +27,7 @@ class Recipe:
         steps: Number of optimiser steps.
         batch_size: Images per step over all processes together.
         crop: Side of the square cut from each measured image (pixels); None: the whole image.
+        init: ``"default"`` (PyTorch's) or ``"identity"`` (:func:`ippy.training.identity_init`).
         lr: Largest learning rate of Adam.
         schedule: ``"one_cycle"`` (linear warm-up over 10 %, cosine decay) or ``"constant"``.
         noise_level: Relative noise level of the measurements.
@@ -42,6 +43,7 @@ class Recipe:
     steps: int = 1000
     batch_size: int = 8
     crop: int | None = 96
+    init: str = "default"
     lr: float = 1e-3
     schedule: str = "one_cycle"
     noise_level: float = NOISE_LEVEL
@@ -56,6 +58,8 @@ class Recipe:
             raise ValueError(
                 f"schedule {self.schedule!r} is unknown; use 'one_cycle' or 'constant'"
             )
+        if self.init not in ("default", "identity"):
+            raise ValueError(f"init {self.init!r} is unknown; use 'default' or 'identity'")
         if min(self.steps, self.batch_size, self.val_every, self.val_images) < 1:
             raise ValueError("steps, batch_size, val_every and val_images must be at least 1")
         if not 0 < self.lr < 1:
@@ -92,7 +96,7 @@ _UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
 RECIPES: dict[str, Recipe] = {
     "SimpleCNN": Recipe("SimpleCNN", _CNN, steps=3000, quick_steps=400),
     "ResCNN": Recipe("ResCNN", _CNN, steps=3000, quick_steps=400),
-    "UNet": Recipe("SimpleUNet", _UNET, steps=5000),
+    "UNet": Recipe("SimpleUNet", _UNET, steps=5000, init="identity"),
     "ResidualUNet": Recipe("ResidualUNet", _UNET, steps=5000),
     "AttentionUNet": Recipe("AttentionUNet", _UNET, steps=5000),
     "UNetPP": Recipe("UNetPP", _UNET, steps=5000),

@@ -174,7 +174,7 @@ def _chain(skip: bool, identity: bool, seed: int) -> Chain:
     torch.manual_seed(seed)
     body = SimpleCNN(1, 1, 32)
     if identity:
-        training.identity_init([body.conv1, body.conv2, body.conv3], residual=skip)
+        training.identity_init(body, residual=skip)
     return Chain(body, skip)
 
 

@@ -4,24 +4,32 @@ import hashlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
+from tqdm import TqdmWarning, tqdm
 
 from ippy import data as datasets
-from ippy import phantoms, weights
+from ippy import models, phantoms, weights
 from ippy.evaluation import measure
 from ippy.operators import Operator
 from ippy.recipes import RECIPES, Recipe, task_operator
 
 __all__ = ["fast_path", "identity_init", "load_or_train", "train", "train_recipe"]
+
+
+def _accelerator():
+    """Accelerate's view of devices and processes; imported late, it takes seconds to import."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)  # it looks for notebook widgets, unused here
+        from accelerate import Accelerator
+    return Accelerator()
 
 
 def fast_path(device: torch.device | str = "cpu") -> dict:
@@ -45,22 +53,34 @@ def fast_path(device: torch.device | str = "cpu") -> dict:
     return {"precision": precision, "channels_last": kind != "mps"}
 
 
-def identity_init(chain: list[nn.Conv2d], residual: bool) -> None:
-    """Make a plain chain of convolutions start as the identity (for non-negative images).
+def identity_init(model: nn.Module, residual: bool = False) -> None:
+    """Make a network start as the identity, or close to it (for non-negative images).
 
-    With a skip around the chain its last layer starts at zero; without, channel 0 is carried
-    through all layers by Dirac kernels and the last layer ignores the others. Everything else
-    keeps its default initialisation.
+    A :class:`~ippy.models.SimpleCNN` carries channel 0 through all layers by Dirac kernels, and
+    its last layer ignores the others; inside a skip (``residual``) its last layer is zero instead.
+    A :class:`~ippy.models.SimpleUNet` carries channel 0 through its first encoder block, skip and
+    last decoder block. Everything else keeps its initialisation.
+
+    Raises:
+        TypeError: For any other network.
     """
+    if type(model) is models.SimpleCNN:
+        chain = [model.conv1, model.conv2, model.conv3]
+        nn.init.zeros_(model.conv3.weight)
+        nn.init.zeros_(model.conv3.bias)
+    elif type(model) is models.SimpleUNet:
+        first, last = model.enc1.block, model.dec1.block.block
+        chain = [first[0], first[2], last[0], last[2], model.out_conv]
+    else:
+        raise TypeError(f"no identity initialisation for {type(model).__name__}; see its docstring")
+    if residual:
+        return
     with torch.no_grad():
-        nn.init.zeros_(chain[-1].weight)
-        nn.init.zeros_(chain[-1].bias)
-        if residual:
-            return
+        for conv in chain[:-1]:
+            conv.weight[0], conv.bias[0] = 0, 0
         for conv in chain:
-            conv.weight[0] = 0
-            conv.bias[0] = 0
-            conv.weight[0, 0, conv.kernel_size[0] // 2, conv.kernel_size[1] // 2] = 1
+            middle = conv.kernel_size[0] // 2
+            conv.weight[0, 0, middle, middle] = 1
 
 
 def _batch(images: Tensor, operator: Operator, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
@@ -150,7 +170,7 @@ def train(
         FloatingPointError: If the loss becomes NaN or infinite; the last checkpoint is kept.
         KeyboardInterrupt: On Ctrl-C; training can be resumed from the last checkpoint.
     """
-    accelerator = Accelerator()
+    accelerator = _accelerator()
     device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     if recipe.batch_size % world:
         raise ValueError(f"batch_size {recipe.batch_size} must be a multiple of {world} processes")
@@ -299,6 +319,8 @@ def train_recipe(
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         model = recipe.build()
+        if recipe.init == "identity":
+            identity_init(model)
     tag = hashlib.sha256(json.dumps([recipe.as_dict(), str(data)]).encode()).hexdigest()[:8]
     checkpoint = datasets.cache_dir() / "checkpoints" / f"{key}-{tag}.pt"
     history = train(
@@ -375,7 +397,7 @@ def train_and_save(
 
     recipe = recipe or _recipe(key)
     model, history, checkpoint = train_recipe(key, recipe, data=data, resume=resume)
-    accelerator = Accelerator()
+    accelerator = _accelerator()
     if accelerator.is_main_process:
         card = {
             "model": recipe.model,

@@ -136,7 +136,7 @@ def show_images(
     figure, axes = plt.subplots(
         rows,
         columns,
-        figsize=(width, rows * (tile * aspect + 0.3)),
+        figsize=(width, rows * tile * aspect + (0.3 * rows / repeat if titles else 0)),
         squeeze=False,
         layout="constrained",
     )
@@ -144,7 +144,7 @@ def show_images(
         axis.axis("off")
     for i, picture in enumerate(pictures):
         row, column = divmod(i, columns)
-        style = dict(cmap=cmap, vmin=low[i], vmax=high[i], interpolation="nearest")
+        style = dict(cmap=cmap, vmin=low[i], vmax=high[i], interpolation="antialiased")
         axis = axes[row * repeat, column]
         axis.imshow(picture, **style)
         if titles is not None:
@@ -154,9 +154,7 @@ def show_images(
             axes[row * repeat + 1, column].imshow(
                 picture[top : top + side, left : left + side], **style
             )
-            axis.add_patch(
-                plt.Rectangle((left, top), side, side, fill=False, edgecolor="tab:orange")
-            )
+            axis.add_patch(plt.Rectangle((left, top), side, side, fill=False, edgecolor="white"))
     return figure
 
 

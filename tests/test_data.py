@@ -110,9 +110,9 @@ def test_synthetic_errors(arguments, message):
 
 
 def test_synthetic_ends():
-    assert len(list(SyntheticDataset(2, 16))) == 2
     with pytest.raises(IndexError, match="image 2 of a data set of 2"):
         SyntheticDataset(2, 16)[2]
+    assert len(list(SyntheticDataset(2, 16))) == 2  # a loop ends at that error
 
 
 # --- folders and files ----------------------------------------------------------------------

@@ -99,7 +99,7 @@ def test_motion_kernels_have_sum_one_and_do_not_shift(size):
     for angle in range(181):
         k = motion_kernel(size, angle)
         assert k.dtype == torch.float64 and k.shape == (size, size) and (k >= 0).all()
-        assert abs(k.sum() - 1) < 1e-12
+        assert abs(k.sum() - 1) < 1e-12 and torch.equal(k, k.flip(0, 1))
         centroid = torch.stack([(k.sum(1) * at).sum(), (k.sum(0) * at).sum()])
         assert centroid.abs().max() < 1e-6
         # second moment of a uniform line of this length along (cos, -sin), within its pixels

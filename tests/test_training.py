@@ -141,12 +141,25 @@ def test_the_fast_path_can_be_overridden(monkeypatch):
 @pytest.mark.parametrize("skip", [True, False])
 def test_identity_initialisation_starts_as_the_identity_and_learns(skip):
     body = models.SimpleCNN(1, 1, 8)
-    training.identity_init([body.conv1, body.conv2, body.conv3], residual=skip)
+    training.identity_init(body, residual=skip)
     net = studies.Chain(body, skip)
     x = torch.rand(2, 1, 20, 21)
     torch.testing.assert_close(net(x), x)
     (net(x) - x.roll(1, -1)).square().mean().backward()
     assert body.conv3.weight.grad.abs().sum() > 0
+
+
+def test_a_unet_can_start_close_to_the_identity():
+    torch.manual_seed(0)
+    net, x = models.SimpleUNet(base_ch=8), torch.rand(1, 1, 32, 32)
+    before = (net(x) - x).square().mean()
+    training.identity_init(net)
+    assert (net(x) - x).square().mean() < before / 2
+    with torch.no_grad():
+        net.out_conv.weight[:, 1:], net.out_conv.bias[:] = 0, 0
+    torch.testing.assert_close(net(x), x)
+    with pytest.raises(TypeError, match="no identity initialisation for UNetPP"):
+        training.identity_init(models.UNetPP(base_ch=8))
 
 
 @pytest.mark.parametrize("kind", studies.KINDS)
@@ -161,7 +174,7 @@ def test_recipes_name_real_networks_and_refuse_nonsense():
         assert type(recipe.build()).__name__ == recipe.model, key
         rates = [recipe.learning_rate(step) for step in range(recipe.steps)]
         assert max(rates) == pytest.approx(recipe.lr) and min(rates) > 0 and rates[-1] < rates[0]
-    for wrong in ({"schedule": "none"}, {"steps": 0}, {"lr": -1.0}):
+    for wrong in ({"schedule": "none"}, {"steps": 0}, {"lr": -1.0}, {"init": "random"}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             replace(RECIPE, **wrong)
 
@@ -309,7 +322,7 @@ def test_cli_train_evaluate_and_verify(tmp_path, tiny, capsys):
 
 def test_cli_errors_are_one_clear_line(tmp_path, capsys):
     for argv, message in [
-        (["train"], "name a network"),
+        (["train", "--out", str(tmp_path)], "name a network, or --all"),
         (["train", "VNet"], "no recipe 'VNet'"),
         (["evaluate", "VNet"], "no weights at VNet.pth"),
         (["evaluate", "ResCNN", "--data", str(tmp_path / "absent")], "absent"),
