@@ -160,26 +160,26 @@ class DownScaling(Operator):
     Args:
         img_shape: Height and width (H, W) of the images; measurements have (H // f, W // f).
         downscale_factor: The integer f, from 1 to the shorter side; otherwise a ValueError.
-        mode: ``"average"`` (mean of the block) or ``"naive"`` (its top-left pixel).
+        mode: ``"avg"`` (mean of the block) or ``"naive"`` (its top-left pixel).
     """
 
-    def __init__(self, img_shape: Sequence[int], downscale_factor: int, mode: str = "average"):
+    def __init__(self, img_shape: Sequence[int], downscale_factor: int, mode: str = "avg"):
         h, w = _check_shape(img_shape)
         f = downscale_factor
         if f != int(f) or not 1 <= f <= min(h, w):
             raise ValueError(f"downscale_factor must be an integer in [1, {min(h, w)}], got {f}")
         super().__init__((h, w), (h // int(f), w // int(f)))
         self.downscale_factor = int(f)
-        self.mode = _check_choice("mode", mode, ("average", "naive"))
+        self.mode = _check_choice("mode", mode, ("avg", "naive"))
 
     def _forward(self, x: Tensor) -> Tensor:
         f, (h, w) = self.downscale_factor, self.out_shape
-        return F.avg_pool2d(x, f) if self.mode == "average" else x[..., : h * f : f, : w * f : f]
+        return F.avg_pool2d(x, f) if self.mode == "avg" else x[..., : h * f : f, : w * f : f]
 
     def _adjoint(self, y: Tensor) -> Tensor:
         f, (h, w) = self.downscale_factor, self.out_shape
         x = y.new_zeros(*y.shape[:2], *self.img_shape)
-        if self.mode == "average":
+        if self.mode == "avg":
             x[..., : h * f, : w * f] = F.interpolate(y / f**2, scale_factor=f)  # f x f copies
         else:
             x[..., : h * f : f, : w * f : f] = y

@@ -21,7 +21,7 @@ from ippy import data, evaluation, metrics, training, weights
 from ippy.models import SimpleCNN
 from ippy.recipes import SHAPE, Recipe, task_operator
 
-__all__ = ["STUDIES", "Chain", "result", "run"]
+__all__ = ["STUDIES", "Chain", "DeepChain", "gradient_norms", "result", "run"]
 
 
 def result(name: str) -> dict:
@@ -230,8 +230,13 @@ def _generalisation() -> dict[str, Callable]:
 DEPTHS, KINDS = (8, 16, 32), ("plain", "residual", "scaled")
 
 
-def _gradient_norms(model: DeepChain, images: torch.Tensor) -> list[float]:
-    """Norm of the loss gradient of each layer's weights at initialisation, first to last."""
+def gradient_norms(model: DeepChain, images: torch.Tensor) -> list[float]:
+    """Norm of the loss gradient of each layer's weights, first to last, on one batch.
+
+    Args:
+        model: The network.
+        images: Clean images, uint8 (N, 1, 256, 256); the middle of the first eight is used.
+    """
     K = task_operator()
     x = images[:8].float() / 255
     y_delta = evaluation.measure(x, K)[..., 96:160, 96:160]
@@ -243,7 +248,7 @@ def _gradient_norms(model: DeepChain, images: torch.Tensor) -> list[float]:
 def _depth_run(depth: int, kind: str, seed: int) -> dict:
     torch.manual_seed(seed)
     model = DeepChain(depth, kind)
-    norms = _gradient_norms(model, _images("mixed")[0])
+    norms = gradient_norms(model, _images("mixed")[0])
     recipe = replace(_SMALL, steps=400, lr=1e-3, schedule="one_cycle", seed=seed, val_images=8)
     try:
         fitted = _fit(model, "mixed", recipe)

@@ -78,6 +78,7 @@ def test_nan_stays_in_its_own_image():
     y[0, 0, 3, 3] = float("nan")
     for x in (tikhonov(K, y, 1e-3), total_variation(K, y, 1e-3, n_iter=20)):
         assert x[0].isnan().any() and x[1].isfinite().all()
+    assert tikhonov(K, y[:1], 1e-3).isnan().any()  # rather than a black image
 
 
 @pytest.mark.parametrize(

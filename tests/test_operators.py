@@ -22,7 +22,7 @@ BUILDERS = {
 }
 BUILDERS |= {
     f"scale-{mode}-{f}": lambda shape, f=f, m=mode: DownScaling(shape, f, mode=m)
-    for mode in ("average", "naive")
+    for mode in ("avg", "naive")
     for f in (1, 2, 3)
 }
 BUILDERS |= {
@@ -288,7 +288,7 @@ def test_an_operator_adds_nothing_to_a_state_dict():
         (lambda: DownScaling((16, 12), 0), r"\[1, 12\], got 0"),
         (lambda: DownScaling((16, 12), 13), r"\[1, 12\], got 13"),
         (lambda: DownScaling((16, 12), 1.5), r"integer.*got 1.5"),
-        (lambda: DownScaling((16, 12), 2, "bicubic"), "'bicubic'.*'average', 'naive'"),
+        (lambda: DownScaling((16, 12), 2, "bicubic"), "'bicubic'.*'avg', 'naive'"),
         (lambda: Gradient((16, 16))(torch.ones(16, 16)), r"\(N, C, 16, 16\), got shape \(16, 16\)"),
         (lambda: Gradient((16, 16))(torch.ones(1, 1, 16, 15)), r"got shape \(1, 1, 16, 15\)"),
         (lambda: DownScaling((16, 16), 2).T(torch.ones(1, 1, 16, 16)), r"\(N, C, 8, 8\), got"),

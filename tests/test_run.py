@@ -1,8 +1,10 @@
 """run.py and its helper book/_ext/execute.py: set-up, clear failures, notebooks kept whole."""
 
 import ast
+import base64
 import errno
 import importlib.util
+import io
 import json
 import os
 import signal
@@ -15,6 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 OFFLINE = (
@@ -364,6 +367,27 @@ def test_execute_stores_clean_outputs_once(execute, tree, capsys):
     assert execute.main(["n"], tree) == 0
     assert "n.ipynb: unchanged" in capsys.readouterr().out
     assert path.read_bytes() == stored
+
+
+def encode(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def decode(picture):
+    return Image.open(io.BytesIO(base64.b64decode(picture)))
+
+
+def test_stored_pictures_shrink_without_loss(execute):
+    grey = encode(Image.effect_noise((64, 64), 50).convert("RGBA"))
+    smaller = execute.compact(grey)
+    assert decode(smaller).mode == "L" and len(smaller) < len(grey)
+    assert decode(smaller).convert("RGBA").tobytes() == decode(grey).tobytes()
+    coloured = execute.compact(encode(Image.new("RGBA", (8, 8), (200, 10, 10, 255))))
+    assert decode(coloured).mode == "RGB" and decode(coloured).getpixel((0, 0)) == (200, 10, 10)
+    see_through = encode(Image.new("RGBA", (8, 8), (200, 10, 10, 0)))
+    assert execute.compact(see_through) == see_through
 
 
 @pytest.mark.parametrize(
