@@ -22,12 +22,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"from {', '.join(recipes.RECIPES)}; default: those that have weights",
     )
     train.add_argument("--all", action="store_true", help="every network, one after the other")
-    train.add_argument("--data", default=os.environ.get("IPPY_DATA"), help="folder of PNGs")
+    train.add_argument("--data", default=os.environ.get("IPPY_DATA") or None, help="PNGs")
     train.add_argument("--resume", action="store_true", help="continue an interrupted run")
     train.add_argument("--out", type=Path, default=weights.WEIGHTS_DIR, help="weights folder")
     test = commands.add_parser("evaluate", help="measure a network beside the classical methods")
     test.add_argument("key", help="network, such as UNet")
-    test.add_argument("--data", default=os.environ.get("IPPY_DATA"), help="folder of PNGs")
+    test.add_argument("--data", default=os.environ.get("IPPY_DATA") or None, help="PNGs")
     test.add_argument("--json", action="store_true", help="print per-image values as JSON")
     test.add_argument("--kernel", type=Path, help="blur kernel: .npy file or a text matrix")
     test.add_argument("--noise-level", type=float, default=recipes.NOISE_LEVEL)
@@ -46,6 +46,8 @@ def _train(args: argparse.Namespace) -> None:
     keys = keys or [key for key in recipes.RECIPES if (args.out / f"{key}.pth").is_file()]
     if not keys:
         raise ValueError(f"{args.out.name} holds no weights to renew; name a network, or --all")
+    for key in [k for k in keys if k not in recipes.RECIPES]:
+        raise KeyError(f"there is no recipe {key!r}; choose from {', '.join(recipes.RECIPES)}")
     for key in keys:
         _, history = training.train_and_save(
             key, data=args.data, weights_dir=args.out, resume=args.resume
@@ -59,7 +61,7 @@ def _train(args: argparse.Namespace) -> None:
 def _read_kernel(path: Path) -> torch.Tensor:
     try:
         kernel = np.load(path) if path.suffix == ".npy" else np.loadtxt(path, ndmin=2)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise ValueError(
             f"kernel file {path.name} cannot be read ({error}); give a .npy file or a text file "
             "with one row of numbers per line"
@@ -82,6 +84,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     mean = {n: {m: float(np.mean(v)) for m, v in t.items()} for n, t in table.items()}
     if args.json:
         settings = {"images": len(images), "noise_level": args.noise_level, "seed": args.seed}
+        settings |= {"kernel": str(args.kernel or recipes.KERNEL), "data": args.data or "synthetic"}
         print(json.dumps({**settings, "mean": mean, "per_image": table}, indent=1))
         return
     print(f"{len(images)} images, noise level {args.noise_level:g}")

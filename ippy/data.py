@@ -4,6 +4,7 @@ Every data set item is a float32 tensor ``(1, H, W)`` in [0, 1]; blur and noise 
 """
 
 import hashlib
+import io
 import json
 import os
 import sys
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from . import phantoms
+from .utilities import atomic_write
 
 __all__ = [
     "KINDS", "SAMPLE_IMAGES", "SPLIT_SEEDS", "MayoDataset", "SyntheticDataset", "cache_dir",
@@ -197,7 +199,10 @@ def cache_dir() -> Path:
 
 
 def _collate(items: list[Tensor]) -> Tensor:
-    return (torch.stack(items) * 255).round().to(torch.uint8)  # (batch, 1, H, W)
+    batch = torch.stack(items)  # (batch, 1, H, W)
+    if not torch.isfinite(batch).all():
+        raise ValueError("an image of the data set contains NaN or infinity; check how it is read")
+    return (batch.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _render(dataset: Dataset, workers: int) -> Tensor:
@@ -217,17 +222,12 @@ def _read_cache(file: Path, n_images: int) -> Tensor | None:
 
 
 def _write_cache(file: Path, images: Tensor) -> None:
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    stream = io.BytesIO()
+    np.savez(stream, images=images.numpy())
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as stream:
-            np.savez(stream, images=images.numpy())
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
+        atomic_write({file: stream.getvalue()})
     except OSError as error:  # a full or read-only disk costs time later, not the result now
-        warnings.warn(f"cannot cache the images in {str(file)!r} ({error})", stacklevel=3)
-        temporary.unlink(missing_ok=True)
+        warnings.warn(f"cannot cache the images: {error}", stacklevel=3)
 
 
 def materialise(dataset: Dataset, *, cache: bool = True, workers: int | None = None) -> Tensor:

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from ippy import classical, data, metrics, weights
 from ippy.operators import Gradient, Operator
 from ippy.recipes import NOISE_LEVEL, SHAPE, task_operator
-from ippy.utilities import gaussian_noise
+from ippy.utilities import gaussian_noise, generator_for
 
-__all__ = ["baselines", "evaluate", "measure", "reconstruct", "held_out_images", "held_out_metrics"]
+__all__ = [
+    "baselines", "classical_method", "evaluate", "held_out_images", "held_out_metrics", "measure",
+    "reconstruct",
+]  # fmt: skip
 
 
 def measure(
@@ -48,7 +51,7 @@ def measure(
         gaussian_noise(
             y[i : i + 1],
             noise_level,
-            generator=torch.Generator().manual_seed((seed << 32) + first + i),
+            generator=generator_for(seed, first + i),
         )
         for i in range(len(y))
     ]

@@ -1,6 +1,7 @@
 """How each shipped weight file was made, as data: one recipe per network."""
 
 from dataclasses import asdict, dataclass, field, replace
+from math import cos, pi
 
 from ippy import models, operators
 
@@ -33,7 +34,7 @@ class Recipe:
         noise_level: Relative noise level of the measurements.
         data: Arguments of :class:`ippy.data.SyntheticDataset`, its size included.
         seed: Decides initialisation, batches, crops and noise.
-        val_images: Number of validation images, a multiple of nothing in particular.
+        val_images: Number of validation images.
         val_every: Steps between validations.
         quick_steps: Steps of a live run in a lecture (``IPPY_TRAIN=quick``).
     """
@@ -76,8 +77,6 @@ class Recipe:
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of step 0 … ``steps`` − 1."""
-        from math import cos, pi
-
         if self.schedule == "constant":
             return self.lr
         warm = max(1, self.steps // 10)

@@ -1,7 +1,8 @@
 """The book's experiments over seeds: run once, resumable run by run, stored as JSON.
 
 A study is a dictionary of runs. Each run is a function without arguments that returns plain data;
-what is finished is kept in the user's cache directory, so an interrupted study goes on where it
+its seed decides the initialisation; batches, crops and noise are the same in all runs. What is
+finished is kept in the user's cache directory, so an interrupted study goes on where it
 stopped. The result in ``weights/results/<name>.json`` is what the pages plot.
 """
 
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from ippy import data, evaluation, metrics, training, weights
 from ippy.models import SimpleCNN
 from ippy.recipes import SHAPE, Recipe, task_operator
+from ippy.utilities import atomic_write
 
 __all__ = ["STUDIES", "Chain", "DeepChain", "gradient_norms", "result", "run"]
 
@@ -55,8 +57,7 @@ def run(name: str, out: Path | None = None) -> dict:
     for key in tqdm([key for key in runs if key not in done], desc=name, unit="run"):
         start = time.perf_counter()
         done[key] = {**runs[key](), "seconds": round(time.perf_counter() - start, 1)}
-        text = json.dumps(done)
-        weights.atomic_write(partial_path, lambda file, t=text: file.write(t.encode()))
+        atomic_write({partial_path: json.dumps(done).encode()})
     stored = {
         "study": name,
         **summarise(done),
@@ -66,7 +67,7 @@ def run(name: str, out: Path | None = None) -> dict:
     }
     text = json.dumps(stored, indent=1) + "\n"
     path = Path(out or weights.WEIGHTS_DIR / "results") / f"{name}.json"
-    weights.atomic_write(path, lambda file: file.write(text.encode()))
+    atomic_write({path: text.encode()})
     partial_path.unlink(missing_ok=True)
     return stored
 
@@ -86,7 +87,7 @@ LAMBDAS = {
 def _baseline(noise_level: float) -> dict:
     images = data.materialise(data.SyntheticDataset(8, SHAPE, split="train")).float() / 255
     K, psnr = task_operator(), {}
-    y_delta = evaluation.measure(images, K, noise_level, seed=1)
+    y_delta = evaluation.measure(images, K, noise_level)
     for method in LAMBDAS:
         psnr[method] = [
             metrics.psnr(evaluation.classical_method(method, K, lam)(y_delta), images).mean().item()
@@ -126,7 +127,7 @@ class DeepChain(nn.Module):
     r"""Input layer, ``depth`` 3x3 layers in pairs, output layer; no normalisation (He et al. 2016).
 
     Kinds: ``"plain"``; ``"residual"`` adds each pair's input to its output; ``"scaled"`` also
-    divides the sum by $\sqrt2$, which keeps the variance at initialisation (Balduzzi et al. 2017).
+    divides the sum by $\sqrt2$, which keeps the size of the signal at initialisation.
     """
 
     def __init__(self, depth: int, kind: str, width: int = 16) -> None:
@@ -183,7 +184,7 @@ def _skip_and_start_run(skip: bool, identity: bool, seed: int) -> dict:
     val = _images("mixed")[1].float() / 255
     y_delta = evaluation.measure(val, task_operator())
     first = metrics.mse(evaluation.reconstruct(model, y_delta), val).mean().item()
-    fitted = _fit(model, "mixed", replace(_SMALL, seed=seed))
+    fitted = _fit(model, "mixed", _SMALL)
     return {"step": [0, *fitted["step"]], "val_mse": [first, *fitted["val_mse"]]}
 
 
@@ -205,7 +206,7 @@ FAMILIES = ("thorax", "dead_leaves")
 
 def _generalise(family: str, skip: bool, seed: int) -> dict:
     model = _chain(skip, False, seed)
-    _fit(model, family, replace(_SMALL, seed=seed, val_every=1000))
+    _fit(model, family, replace(_SMALL, val_every=1000))
     K, mse = task_operator(), {}
     for target in FAMILIES:
         table = evaluation.evaluate({"net": model}, evaluation.held_out_images(32, target), K)
@@ -249,7 +250,7 @@ def _depth_run(depth: int, kind: str, seed: int) -> dict:
     torch.manual_seed(seed)
     model = DeepChain(depth, kind)
     norms = gradient_norms(model, _images("mixed")[0])
-    recipe = replace(_SMALL, steps=400, lr=1e-3, schedule="one_cycle", seed=seed, val_images=8)
+    recipe = replace(_SMALL, steps=400, lr=1e-3, schedule="one_cycle", val_images=8)
     try:
         fitted = _fit(model, "mixed", recipe)
     except FloatingPointError:

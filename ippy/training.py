@@ -1,12 +1,13 @@
 """The training loop: measurements made on the fly, checkpoints, resume, ``load_or_train``."""
 
 import hashlib
+import io
 import json
+import math
 import os
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,11 +18,14 @@ from tqdm import TqdmWarning, tqdm
 
 from ippy import data as datasets
 from ippy import models, phantoms, weights
-from ippy.evaluation import measure
+from ippy.evaluation import held_out_metrics, measure
 from ippy.operators import Operator
 from ippy.recipes import RECIPES, Recipe, task_operator
+from ippy.utilities import atomic_write, generator_for
 
-__all__ = ["fast_path", "identity_init", "load_or_train", "train", "train_recipe"]
+__all__ = [
+    "fast_path", "identity_init", "load_or_train", "train", "train_and_save", "train_recipe",
+]  # fmt: skip
 
 
 def _accelerator():
@@ -29,7 +33,7 @@ def _accelerator():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TqdmWarning)  # it looks for notebook widgets, unused here
         from accelerate import Accelerator
-    return Accelerator()
+    return Accelerator(mixed_precision="no")  # the loop has its own autocast
 
 
 def fast_path(device: torch.device | str = "cpu") -> dict:
@@ -85,7 +89,7 @@ def identity_init(model: nn.Module, residual: bool = False) -> None:
 
 def _batch(images: Tensor, operator: Operator, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
     """The global batch of one step, a function of (seed, step): measurements and truth."""
-    generator = torch.Generator().manual_seed((recipe.seed << 32) + step)
+    generator = generator_for(recipe.seed, step)
     index = torch.randint(len(images), (recipe.batch_size,), generator=generator)
     x = images[index].float() / 255
     flips = torch.rand(2, generator=generator) < 0.5
@@ -111,16 +115,22 @@ def _as_images(dataset: Dataset | Tensor) -> Tensor:
         return datasets.materialise(dataset)
     if dataset.ndim != 4 or len(dataset) == 0:
         raise ValueError(f"training images must be (N, C, H, W), got {tuple(dataset.shape)}")
-    if dataset.is_floating_point():
+    if dataset.dtype != torch.uint8:
+        if not dataset.is_floating_point():
+            raise ValueError(
+                f"training images must be uint8 or float in [0, 1], not {dataset.dtype}"
+            )
         if not torch.isfinite(dataset).all():
             raise ValueError("the training images contain NaN or infinity; check how they are read")
         return (dataset.clamp(0, 1) * 255).round().to(torch.uint8)
     return dataset
 
 
+@torch.no_grad()
 def _fingerprint(recipe: Recipe, images: Tensor, operator: Operator) -> str:
     """Identifies a run: a checkpoint of another recipe, data set or blur is not continued."""
-    digest = hashlib.sha256(json.dumps(recipe.as_dict(), sort_keys=True).encode())
+    facts = [recipe.as_dict(), list(images.shape)]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     digest.update(images[:: max(1, len(images) // 64)].numpy().tobytes())
     probe = torch.zeros(1, images.shape[1], *images.shape[-2:])
     probe[..., images.shape[-2] // 2, images.shape[-1] // 2] = 1
@@ -154,7 +164,7 @@ def train(
         operator: Forward model for the data set's image shape.
         recipe: Steps, batch size, learning rate, noise level and the rest.
         val_dataset: Clean validation images; without them there is no validation.
-        checkpoint: File that is written at every validation and removed by nobody but the caller.
+        checkpoint: File that is written at every validation; the caller removes it.
         resume: Continue from ``checkpoint`` if it is there.
         progress: Show a progress bar.
         fast: Precision and memory format; :func:`fast_path` of the device if None.
@@ -189,9 +199,14 @@ def train(
         accelerator.unwrap_model(network).load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         history, start = saved["history"], saved["step"]
+        if saved["fast"] != fast:
+            raise ValueError(
+                f"checkpoint {checkpoint} was made with {saved['fast']}, not {fast}; set "
+                "IPPY_PRECISION to continue it, or delete it"
+            )
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=fast["precision"] == "bfloat16")
     mine = slice(rank * recipe.batch_size // world, (rank + 1) * recipe.batch_size // world)
-    losses: list[float] = []
+    losses, kept = [], start  # since the last entry of the history; step of the checkpoint
     bar = tqdm(
         range(start, recipe.steps),
         initial=start,
@@ -210,21 +225,20 @@ def train(
             with autocast:
                 x_hat = network(y_delta.contiguous(memory_format=memory))
             loss = F.mse_loss(x_hat.float(), x)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss is {loss.item()} at step {step + 1}: training stopped, the last "
-                    "checkpoint is kept; lower the learning rate or look for bad images"
-                )
+            mean_loss = accelerator.reduce(loss.detach(), "mean").item()  # of all processes
+            _require_finite(mean_loss, step + 1)
             optimizer.zero_grad()
             accelerator.backward(loss)
             optimizer.step()
-            losses.append(loss.item())
+            losses.append(mean_loss)
             done = step + 1
-            if done % min(25, recipe.val_every) == 0 or done == recipe.steps:
+            validate = done % recipe.val_every == 0 or done == recipe.steps
+            if done % 25 == 0 or validate:
                 history["step"].append(done)
                 history["train_mse"].append(sum(losses) / len(losses))
                 losses.clear()
-            if done % recipe.val_every == 0 or done == recipe.steps:
+            if validate:
+                _require_finite(sum(p.detach().sum().item() for p in model.parameters()), done)
                 history["seconds"] += time.perf_counter() - clock
                 if val_images is not None:
                     with autocast:
@@ -233,25 +247,34 @@ def train(
                     history["val_mse"].append(error)
                     bar.set_postfix_str(f"validation MSE {error:.2e}")
                 if checkpoint is not None and accelerator.is_main_process:
-                    state = {
-                        "model": accelerator.unwrap_model(network).state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                        "history": history,
-                        "step": done,
-                        "run": run,
-                        "fast": fast,
-                    }
-                    weights.atomic_write(checkpoint, lambda file, s=state: torch.save(s, file))
+                    file = io.BytesIO()
+                    weights_now = accelerator.unwrap_model(network).state_dict()
+                    state = {"model": weights_now, "optimizer": optimizer.state_dict()}
+                    facts = {"history": history, "step": done, "run": run, "fast": fast}
+                    torch.save(state | facts, file)
+                    atomic_write({checkpoint: file.getvalue()})
+                    kept = done
                 if callback is not None:
                     callback(done, model, history)
                 clock = time.perf_counter()
     except KeyboardInterrupt:
-        bar.write("training was interrupted" + ("; resume it with --resume" if checkpoint else ""))
+        there = (
+            f"step {kept} is saved: --resume continues there" if kept else "nothing was saved yet"
+        )
+        bar.write(f"training was interrupted; {there}")
         raise
     finally:
         bar.close()
         model.eval()
     return history
+
+
+def _require_finite(number: float, step: int) -> None:
+    if not math.isfinite(number):
+        raise FloatingPointError(
+            f"loss or weights are {number} at step {step}: training stopped, the last checkpoint "
+            "is kept; lower the learning rate or look for bad images"
+        )
 
 
 def _read_checkpoint(path: Path, run: str) -> dict:
@@ -282,38 +305,37 @@ def _validate(network, images, operator, recipe, memory, device) -> float:
 
 def _training_images(recipe: Recipe, data: str | os.PathLike | None, shape) -> tuple:
     """Training and validation images: procedural, or the train folder of a Mayo directory."""
-    if data is None:
+    if not data:
         train_set = datasets.SyntheticDataset(data_shape=shape, split="train", **recipe.data)
         val = {**recipe.data, "n_images": recipe.val_images}
         return train_set, datasets.SyntheticDataset(data_shape=shape, split="val", **val)
-    images = datasets.materialise(datasets.MayoDataset(data, shape))
-    if len(images) < 2:
-        raise ValueError(f"{data} holds {len(images)} image(s); training needs at least 2")
-    hold = min(recipe.val_images, max(1, len(images) // 10))
-    return images[:-hold], images[-hold:]  # sorted by patient: the last patients validate
+    folder = datasets.MayoDataset(data, shape)
+    patients = [file.parent for file in folder.files]
+    cut = patients.index(patients[-1]) or int(0.9 * len(patients))  # the last patient validates
+    if cut < 1:
+        raise ValueError(f"{data} holds {len(folder)} image(s); training needs at least 2")
+    images = datasets.materialise(folder)
+    return images[:cut], images[cut:]
 
 
 def train_recipe(
-    key: str,
-    recipe: Recipe | None = None,
+    recipe: Recipe,
     *,
     data: str | os.PathLike | None = None,
+    checkpoint: Path | None = None,
     resume: bool = False,
-    **options,
-) -> tuple[nn.Module, dict, Path]:
+) -> tuple[nn.Module, dict]:
     """Build the network of a recipe and train it on the recipe's (or a folder's) images.
 
     Args:
-        key: Key of :data:`ippy.recipes.RECIPES`; names the checkpoint.
-        recipe: Replaces the recipe of that key.
+        recipe: What to train.
         data: Folder of PNGs (``<folder>/<patient>/*.png``); procedural images if None.
-        resume: Continue from the checkpoint in the user's cache directory.
-        options: Passed on to :func:`train`.
+        checkpoint: File for checkpoints; none are written without it.
+        resume: Continue from ``checkpoint`` if it is there.
 
     Returns:
-        The network, its history and the path of its checkpoint.
+        The network, on the CPU and in evaluation mode, and its history.
     """
-    recipe = recipe or _recipe(key)
     operator = task_operator()
     train_set, val_set = _training_images(recipe, data, operator.img_shape)
     with torch.random.fork_rng():
@@ -321,8 +343,6 @@ def train_recipe(
         model = recipe.build()
         if recipe.init == "identity":
             identity_init(model)
-    tag = hashlib.sha256(json.dumps([recipe.as_dict(), str(data)]).encode()).hexdigest()[:8]
-    checkpoint = datasets.cache_dir() / "checkpoints" / f"{key}-{tag}.pt"
     history = train(
         model,
         train_set,
@@ -331,9 +351,8 @@ def train_recipe(
         val_dataset=val_set,
         checkpoint=checkpoint,
         resume=resume,
-        **options,
     )
-    return model, history, checkpoint
+    return model.cpu().eval(), history
 
 
 def _recipe(key: str) -> Recipe:
@@ -371,10 +390,10 @@ def load_or_train(
     if mode not in ("", "quick"):
         raise ValueError(f"IPPY_TRAIN is {mode!r}; set it to 'quick' or leave it unset")
     if mode == "quick":
-        short = replace(recipe.quick(), model_args=recipe.model_args)
-        model, history, _ = train_recipe(key, short, data=data)
+        short = recipe.quick()
+        model, history = train_recipe(short, data=data)
         print(f"{key}: trained live for {short.steps} steps; the shipped weights are untouched")
-        return model.eval(), history
+        return model, history
     path = folder / f"{key}.pth"
     if not path.is_file():
         print(f"{key}: no weights in {folder.name}/, training for {recipe.steps} steps")
@@ -386,17 +405,20 @@ def load_or_train(
 
 def train_and_save(
     key: str,
-    recipe: Recipe | None = None,
     *,
     data: str | os.PathLike | None = None,
     weights_dir: str | os.PathLike | None = None,
     resume: bool = False,
 ) -> tuple[nn.Module, dict]:
-    """Train ``key``, store weights and card in ``weights_dir``, then drop the checkpoint."""
-    from ippy.evaluation import held_out_metrics
+    """Train ``key``, store weights and card in ``weights_dir``, then drop the checkpoint.
 
-    recipe = recipe or _recipe(key)
-    model, history, checkpoint = train_recipe(key, recipe, data=data, resume=resume)
+    Arguments and result are those of :func:`load_or_train`; ``resume`` continues from the
+    checkpoint in the user's cache directory.
+    """
+    recipe = _recipe(key)
+    tag = hashlib.sha256(json.dumps([recipe.as_dict(), str(data)]).encode()).hexdigest()[:8]
+    checkpoint = datasets.cache_dir() / "checkpoints" / f"{key}-{tag}.pt"
+    model, history = train_recipe(recipe, data=data, checkpoint=checkpoint, resume=resume)
     accelerator = _accelerator()
     if accelerator.is_main_process:
         card = {
@@ -410,4 +432,4 @@ def train_and_save(
         weights.save(model, Path(weights_dir or weights.WEIGHTS_DIR) / f"{key}.pth", card)
         checkpoint.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
-    return model.cpu().eval(), history
+    return model, history

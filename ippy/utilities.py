@@ -2,6 +2,7 @@
 
 import os
 import random
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,13 +11,9 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "gaussian_noise",
-    "get_device",
-    "load_image",
-    "plot_history",
-    "set_seed",
-    "show_images",
-]
+    "atomic_write", "gaussian_noise", "generator_for", "get_device", "load_image", "plot_history",
+    "set_seed", "show_images",
+]  # fmt: skip
 
 
 def get_device() -> str:
@@ -32,6 +29,43 @@ def set_seed(seed: int) -> torch.Generator:
     np.random.seed(seed)  # noqa: NPY002 - seeds code of readers that uses the global generator
     torch.manual_seed(seed)
     return torch.Generator().manual_seed(seed)
+
+
+def generator_for(seed: int, index: int = 0) -> torch.Generator:
+    """A CPU generator that is a function of (``seed``, ``index``): of a run and its step, say.
+
+    PyTorch seeds its CPU generator with the lower 32 bits alone, hence the arithmetic.
+    """
+    return torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**32)
+
+
+def atomic_write(files: Mapping[Path, bytes]) -> None:
+    """Write files so that each is old or new, never torn: all temporary files first, then renames.
+
+    Raises:
+        OSError: If a folder cannot be written or the disk is full; the old files are unchanged.
+    """
+    temporary = {}
+    try:
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+                temporary[path] = Path(file.name)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary[path].chmod(0o644)
+        for path, new in temporary.items():
+            os.replace(new, path)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"could not write {' and '.join(p.name for p in files)} ({error.strerror}); what was "
+            "there is unchanged: free some disk space or choose a folder that can be written",
+        ) from error
+    finally:
+        for new in temporary.values():
+            new.unlink(missing_ok=True)
 
 
 def gaussian_noise(
@@ -68,7 +102,7 @@ def gaussian_noise(
         raise TypeError("y must be a floating point tensor; convert it with y.float() / 255")
     device = generator.device if generator is not None else y.device
     e = torch.randn(y.shape, generator=generator, device=device, dtype=y.dtype).to(y.device)
-    axes = tuple(range(y.ndim - 3, y.ndim)) if y.ndim > 3 else tuple(range(y.ndim))
+    axes = tuple(range(1 if y.ndim > 3 else 0, y.ndim))
     e_norm = torch.linalg.vector_norm(e, dim=axes, keepdim=True)
     y_norm = torch.linalg.vector_norm(y, dim=axes, keepdim=True)
     return e * (noise_level * y_norm / e_norm)
@@ -83,7 +117,7 @@ def load_image(path: str | os.PathLike, size: int | tuple[int, int] | None = Non
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not an image or is truncated.
+        OSError: If the file is not an image or is truncated.
     """
     from ippy.data import read_grey
 

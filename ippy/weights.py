@@ -1,54 +1,22 @@
 """Weight files: saved atomically, described by a JSON card, verified before they are used."""
 
 import hashlib
+import io
 import json
 import os
 import pickle
 import platform
-import tempfile
 from pathlib import Path
-from zipfile import BadZipFile
 
 import torch
 from torch import nn
 
 from ippy import models
+from ippy.utilities import atomic_write
 
-__all__ = ["WEIGHTS_DIR", "atomic_write", "load", "machine", "read_card", "save", "verify"]
+__all__ = ["WEIGHTS_DIR", "load", "machine", "read_card", "save", "verify"]
 
 WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
-
-
-def atomic_write(path: Path, write) -> None:
-    """Call ``write(file)`` on a temporary file, flush it and rename it to ``path``.
-
-    Whatever happens on the way (a full disk, a kill), the old file stays as it was.
-
-    Raises:
-        OSError: If the folder cannot be written or the disk is full; says what to do.
-    """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    except BaseException as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        # torch reports a failed write of its zip file as a RuntimeError without errno
-        if isinstance(error, OSError) or "PytorchStreamWriter" in str(error):
-            raise OSError(
-                getattr(error, "errno", None),
-                f"could not write {path.name} ({error}); the previous file is unchanged: "
-                "free some disk space or choose a folder that can be written",
-            ) from error
-        raise
 
 
 def machine() -> dict:
@@ -56,7 +24,9 @@ def machine() -> dict:
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        names = [row for row in cpuinfo.read_text().splitlines() if row.startswith("model name")]
+        names = [
+            row for row in cpuinfo.read_text("utf-8").splitlines() if row.startswith("model name")
+        ]
         processor = names[0].split(":", 1)[1].strip() if names else processor
     accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
@@ -67,10 +37,6 @@ def machine() -> dict:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def save(model: nn.Module, path: str | os.PathLike, card: dict) -> dict:
@@ -88,29 +54,50 @@ def save(model: nn.Module, path: str | os.PathLike, card: dict) -> dict:
     Raises:
         OSError: If the disk is full or the folder read-only; the old files are unchanged.
     """
-    path = Path(path)
-    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    atomic_write(path, lambda file: torch.save(state, file))
+    path, file = Path(path), io.BytesIO()
+    torch.save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, file)
     card = {
         "key": path.stem,
         **card,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "sha256": _sha256(path),
+        "sha256": hashlib.sha256(file.getvalue()).hexdigest(),
         "machine": machine(),
     }
     text = json.dumps(card, indent=1) + "\n"
-    atomic_write(path.with_suffix(".json"), lambda file: file.write(text.encode()))
+    atomic_write({path: file.getvalue(), path.with_suffix(".json"): text.encode()})
     return card
 
 
 def read_card(key_or_path: str | os.PathLike, weights_dir: Path | None = None) -> dict:
-    """The JSON card of a weight file, given by its key (``"UNet"``) or path."""
-    return json.loads(_locate(key_or_path, weights_dir).with_suffix(".json").read_text("utf-8"))
+    """The JSON card of a weight file, given by its key (``"UNet"``) or path.
+
+    Raises:
+        FileNotFoundError: If there is no card.
+        ValueError: If it is not a card.
+    """
+    path = _locate(key_or_path, weights_dir).with_suffix(".json")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path.name} is missing, so nothing says which network {path.stem}.pth belongs to; "
+            "restore it or pass the network: weights.load(path, model)"
+        )
+    try:
+        card = json.loads(path.read_text("utf-8"))
+        if getattr(models, card["model"], None) is None or not card["sha256"]:
+            raise ValueError(f"unknown network {card['model']!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path.name} is not the card of a weight file ({error!r}); restore it with "
+            "'git checkout weights'"
+        ) from error
+    return card
 
 
 def _locate(key_or_path: str | os.PathLike, weights_dir: Path | None) -> Path:
     path = Path(key_or_path)
-    return path if path.suffix else (weights_dir or WEIGHTS_DIR) / f"{path.name}.pth"
+    if path.name == str(key_or_path) and not path.suffix:  # a key, not a path
+        return (weights_dir or WEIGHTS_DIR) / f"{path}.pth"
+    return path if path.suffix else path.with_name(f"{path.name}.pth")
 
 
 def load(
@@ -144,27 +131,25 @@ def load(
             f"no weights at {path.name}; train them with 'python -m ippy train {path.stem}' or "
             "restore the file with 'git checkout weights'"
         )
-    card_path = path.with_suffix(".json")
-    card = json.loads(card_path.read_text("utf-8")) if card_path.is_file() else None
-    if card is None and model is None:
-        raise FileNotFoundError(
-            f"{card_path.name} is missing, so nothing says which network {path.name} belongs to; "
-            "restore it or pass the network: weights.load(path, model)"
-        )
-    if card is not None and _sha256(path) != card["sha256"]:
+    has_card = model is None or path.with_suffix(".json").is_file()
+    card = read_card(path) if has_card else None
+    if card is not None and hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
         raise ValueError(
             f"{path.name} is not the file its card describes (SHA-256 differs): it is truncated or "
             f"was altered; restore it with 'git checkout weights' or delete it and train again"
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except Exception as error:  # whatever torch raises on foreign bytes
+        if isinstance(error, pickle.UnpicklingError) and "Unsupported global" in str(error):
+            raise ValueError(
+                f"{path.name} is refused: it holds more than tensors (possibly code that would run "
+                "on loading); save a state dict with torch.save(model.state_dict(), path)"
+            ) from error
         raise ValueError(
-            f"{path.name} is refused: it holds more than tensors (possibly code that would run on "
-            "loading); save a plain state dict with torch.save(model.state_dict(), path)"
+            f"{path.name} cannot be read, it may be truncated or no weight file at all: "
+            f"{(str(error) or repr(error)).splitlines()[0]}"
         ) from error
-    except (RuntimeError, EOFError, BadZipFile, OSError) as error:
-        raise ValueError(f"{path.name} cannot be read, it may be truncated: {error}") from error
     if model is None:
         model = getattr(models, card["model"])(**card["model_args"])
     try:

@@ -1,5 +1,6 @@
 """Tests of ippy.data: the folder of slices, the procedural images, the cache, the samples."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -256,12 +257,11 @@ def test_interrupted_write_leaves_the_old_file(cache, monkeypatch):
     first = materialise(dataset)
     (file,) = cache.iterdir()
 
-    def full(stream, **_):
-        stream.write(b"half")
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
-    with pytest.warns(UserWarning, match="cannot cache the images .*No space left"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(UserWarning, match="cannot cache the images: .*No space left"):
         data._write_cache(file, first + 1)
     assert list(cache.iterdir()) == [file] and torch.equal(data._read_cache(file, 2), first)
 

@@ -2,14 +2,18 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from ippy import __main__ as cli
-from ippy import evaluation, models, recipes, studies, training, weights
+from ippy import evaluation, models, phantoms, recipes, studies, training, weights
 from ippy.operators import Blurring
 
 RECIPE = recipes.Recipe(
@@ -58,6 +62,21 @@ def test_training_is_a_function_of_the_seed():
     assert not same(fit()[0], fit(replace(RECIPE, seed=1))[0])
 
 
+def test_batches_and_noise_follow_the_seed_and_the_step():
+    images = (IMAGES * 255).round().to(torch.uint8)
+    first = training._batch(images, K, RECIPE, 3)
+    again = training._batch(images, K, RECIPE, 3)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    other_step, other_seed = (
+        training._batch(images, K, RECIPE, 4),
+        training._batch(images, K, replace(RECIPE, seed=1), 3),
+    )
+    assert not torch.equal(first[0], other_step[0]) and not torch.equal(first[0], other_seed[0])
+    assert first[0].shape == first[1].shape == (4, 1, 16, 16)
+    noise = [evaluation.measure(IMAGES, K, 0.1, seed=seed) for seed in (0, 1)]
+    assert not torch.equal(*noise), "PyTorch ignores all but 32 bits of a CPU seed"
+
+
 def test_float_images_and_uint8_images_are_the_same_data():
     assert same(fit()[0], fit(images=(IMAGES * 255).round().to(torch.uint8))[0])
 
@@ -83,6 +102,33 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path):
     assert {**history, "seconds": 0} == {**reference, "seconds": 0}
 
 
+@pytest.mark.parametrize("fast", [{"precision": "bfloat16", "channels_last": True}])
+def test_a_run_is_not_continued_in_another_precision(tmp_path, fast):
+    fit(checkpoint=tmp_path / "run.pt")
+    with pytest.raises(ValueError, match="was made with .*float32.*set IPPY_PRECISION"):
+        fit(checkpoint=tmp_path / "run.pt", resume=True, fast=fast)
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {folder!r})
+import test_training as t
+t.fit(t.replace(t.RECIPE, steps=40), checkpoint=t.Path(sys.argv[1]),
+      callback=lambda step, *_: step == 8 and os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
+    path, recipe = tmp_path / "run.pt", replace(RECIPE, steps=40)
+    code = KILLED.format(folder=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert torch.load(path, weights_only=True)["step"] == 8
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"], "a temporary file was left"
+    assert same(fit(recipe, checkpoint=path, resume=True)[0], fit(recipe)[0])
+
+
 def test_ctrl_c_says_how_to_go_on_and_keeps_the_checkpoint(tmp_path, capsys):
     path = tmp_path / "run.pt"
 
@@ -91,7 +137,7 @@ def test_ctrl_c_says_how_to_go_on_and_keeps_the_checkpoint(tmp_path, capsys):
 
     with pytest.raises(KeyboardInterrupt):
         fit(checkpoint=path, callback=interrupt)
-    assert "resume it with --resume" in capsys.readouterr().out
+    assert "interrupted; step 4 is saved: --resume continues there" in capsys.readouterr().out
     assert torch.load(path, weights_only=True)["step"] == 4
 
 
@@ -105,22 +151,36 @@ def test_a_checkpoint_of_another_run_or_a_torn_one_is_refused(tmp_path):
         fit(checkpoint=path, resume=True)
 
 
-def test_nan_images_are_refused_and_a_nan_loss_stops_with_the_checkpoint_kept(tmp_path):
+def test_images_that_are_no_images_are_refused():
     bad = IMAGES.clone()
     bad[2, 0, 5, 5] = float("nan")
     with pytest.raises(ValueError, match="contain NaN or infinity"):
         fit(images=bad)
-    path = tmp_path / "run.pt"
+    with pytest.raises(ValueError, match="must be uint8 or float"):
+        fit(images=IMAGES.long())
+    with pytest.raises(ValueError, match="image of the data set contains NaN or infinity"):
+        fit(images=list(bad), val_dataset=None)
 
-    def poison(step, model, history):
-        if step == 8:
+
+@pytest.mark.parametrize("poisoned", [5, 8, 12])
+def test_a_nan_stops_training_and_the_last_good_checkpoint_is_kept(tmp_path, monkeypatch, poisoned):
+    path, step, calls = tmp_path / "run.pt", torch.optim.Adam.step, []
+
+    def poison(self, *args, **kwargs):
+        result = step(self, *args, **kwargs)
+        calls.append(1)
+        if len(calls) == poisoned:
             with torch.no_grad():
-                model.conv1.weight[0] = float("nan")
+                self.param_groups[0]["params"][0][0] = float("nan")
+        return result
 
-    with pytest.raises(FloatingPointError, match="nan at step 9: training stopped.*checkpoint"):
-        fit(checkpoint=path, callback=poison)
+    monkeypatch.setattr(torch.optim.Adam, "step", poison)
+    at = poisoned if poisoned % 4 == 0 else poisoned + 1
+    with pytest.raises(FloatingPointError, match=f"nan at step {at}: training stopped.*checkpoint"):
+        fit(checkpoint=path)
     kept = torch.load(path, weights_only=True)
-    assert kept["step"] == 8 and all(p.isfinite().all() for p in kept["model"].values())
+    assert kept["step"] == (poisoned - 1) // 4 * 4
+    assert all(p.isfinite().all() for p in kept["model"].values())
 
 
 def test_bfloat16_learns_the_same_as_float32():
@@ -225,9 +285,16 @@ def test_damaged_weights_are_refused_with_the_reason(stored):
         weights.load(path, models.ResCNN(1, 1, 4))
     with pytest.raises(FileNotFoundError, match="Net.json is missing"):
         weights.load(path)
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match="no weights at Net.pth; train them with"):
+    path.write_bytes(b"<html>404</html>")
+    with pytest.raises(ValueError, match="cannot be read, it may be truncated or no weight file"):
+        weights.load(path, models.ResCNN(1, 1, 4))
+    path.with_suffix(".json").write_text("{}")
+    with pytest.raises(ValueError, match="Net.json is not the card of a weight file"):
         weights.load(path)
+    path.unlink()
+    for missing in (path, path.with_suffix("")):
+        with pytest.raises(FileNotFoundError, match="no weights at Net.pth; train them with"):
+            weights.load(missing)
 
 
 def test_weights_of_another_architecture_are_refused(stored):
@@ -253,16 +320,21 @@ def test_a_pickle_with_code_is_refused_and_does_not_run(tmp_path, monkeypatch):
     assert (tmp_path / "executed").exists()
 
 
-def test_a_full_disk_leaves_the_old_weights(stored, monkeypatch):
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_a_full_disk_leaves_the_old_weights_and_card(stored, monkeypatch, fails_at):
     model, path = stored
     before = {p.name: p.read_bytes() for p in path.parent.iterdir()}
+    calls = []
 
-    def full(*args, **kwargs):
-        raise OSError(28, "No space left on device")
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == fails_at:
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="could not write Net.pth.*previous file is unchanged"):
-        weights.save(models.ResCNN(1, 1, 4), path, {})
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="could not write Net.pth and Net.json.*is unchanged: free"):
+        weights.save(models.ResCNN(1, 1, 4), path, {"model": "ResCNN"})
+    assert len(calls) == fails_at
     assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == before
 
 
@@ -270,6 +342,26 @@ def test_shipped_weights_are_in_order():
     report = weights.verify()
     assert set(report.values()) == {"ok"}
     assert {"SimpleCNN", "ResCNN", "UNet"} <= set(report)
+    for key in report:
+        card = weights.read_card(key)
+        assert card["recipe"] == recipes.RECIPES[key].as_dict(), "train it again"
+        assert card["data"] == f"synthetic v{phantoms.GENERATOR_VERSION}"
+
+
+@pytest.mark.parametrize("name", studies.STUDIES)
+def test_stored_studies_have_the_runs_of_the_code(name):
+    make_runs, summarise = studies.STUDIES[name]
+    stored = studies.result(name)
+    assert list(stored["runs"]) == list(make_runs())
+    for key, value in json.loads(json.dumps(summarise(stored["runs"]))).items():
+        assert stored[key] == value
+
+
+def test_the_chosen_regularisation_is_not_at_the_end_of_the_search():
+    stored = studies.result("baselines")
+    for level, chosen in stored["chosen"].items():
+        for method, lam in chosen.items():
+            assert lam in stored["lambdas"][method][1:-1], (level, method)
 
 
 # --- load_or_train and the command line ---
@@ -298,6 +390,7 @@ def test_quick_mode_trains_live_and_leaves_the_shipped_weights(tmp_path, tiny, m
     before = {p.name: p.read_bytes() for p in tmp_path.glob("ResCNN.*")}
     monkeypatch.setenv("IPPY_TRAIN", "quick")
     _, history = training.load_or_train("ResCNN", weights_dir=tmp_path)
+    assert not list(tmp_path.rglob("*.pt")), "a live run must leave no checkpoint"
     assert history["val_step"][-1] == 2 and "trained live for 2 steps" in capsys.readouterr().out
     assert {p.name: p.read_bytes() for p in tmp_path.glob("ResCNN.*")} == before
     monkeypatch.setenv("IPPY_TRAIN", "fast")
@@ -323,7 +416,8 @@ def test_cli_train_evaluate_and_verify(tmp_path, tiny, capsys):
 def test_cli_errors_are_one_clear_line(tmp_path, capsys):
     for argv, message in [
         (["train", "--out", str(tmp_path)], "name a network, or --all"),
-        (["train", "VNet"], "no recipe 'VNet'"),
+        (["train", "ResCNN", "VNet"], "no recipe 'VNet'"),
+        (["train", "ResCNN", "--data", str(tmp_path / "absent")], "absent"),
         (["evaluate", "VNet"], "no weights at VNet.pth"),
         (["evaluate", "ResCNN", "--data", str(tmp_path / "absent")], "absent"),
         (["evaluate", "ResCNN", "--noise-level", "-1"], "noise_level is -1.0"),
