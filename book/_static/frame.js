@@ -27,12 +27,13 @@ window.addEventListener("load", () => {
 
   // What scrolls sideways can be reached and scrolled with the keyboard.
   const reach = () =>
-    all(".bd-article div.math, .bd-article .cell_output, .bd-article figure").forEach((box) => {
+    all(".bd-article div.math, .bd-article .cell_output, .bd-article figure, .bd-article pre").forEach((box) => {
       if (box.scrollWidth > box.clientWidth && box.clientWidth) box.tabIndex = 0;
       else box.removeAttribute("tabindex");
     });
   reach();
   window.addEventListener("resize", reach);
+  for (const event of ["toggle", "click"]) document.addEventListener(event, () => setTimeout(reach), true); // unfolded
   window.MathJax?.startup?.promise.then(reach);
 
   // Paper cannot unfold anything.
