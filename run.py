@@ -117,7 +117,12 @@ def probe() -> str | None:
     """Version of the environment's Python if it runs and has pip, else None."""
     test = "import importlib.util as u, sys; print(u.find_spec('pip') and sys.version_info[:2])"
     try:
-        done = subprocess.run([str(venv_python()), "-c", test], capture_output=True, text=True)
+        done = subprocess.run(
+            [str(venv_python()), "-c", test],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+        )
     except OSError:
         return None
     found = done.stdout.strip()
@@ -168,7 +173,10 @@ def setup() -> None:
         VENV.mkdir()
         marker.touch()
         made = subprocess.run(
-            [sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True
+            [sys.executable, "-m", "venv", str(VENV)],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
         )
         version = probe()
         if made.returncode or not version:
@@ -216,7 +224,11 @@ def book(args: list) -> int:
 def test(args: list) -> int:
     """all that CI checks: ruff, the build, unit tests, notebooks; arguments: pytest's"""
     setup()
-    clear = ("IPPY_TRAIN", "MPLBACKEND")  # a lecturer's settings would change the outputs
+    clear = (
+        "IPPY_TRAIN",
+        "IPPY_PRECISION",
+        "MPLBACKEND",
+    )  # a lecturer's settings would change the outputs
     named = any((ROOT / arg.split("::")[0]).exists() for arg in args if not arg.startswith("-"))
     failed = []
     if not named:
@@ -238,7 +250,7 @@ def test(args: list) -> int:
 def execute(args: list) -> int:
     """re-run notebooks whose code, library or weights changed (or: names, --all)"""
     setup()
-    clear = ("IPPY_TRAIN", "MPLBACKEND")
+    clear = ("IPPY_TRAIN", "IPPY_PRECISION", "MPLBACKEND")
     return call([venv_python(), BOOK / "_ext" / "execute.py", *args], cwd=None, drop=clear)
 
 

@@ -44,7 +44,7 @@ def tikhonov(
         ValueError: If ``lam`` is negative or not finite.
     """
     if not 0 <= lam < float("inf"):
-        raise ValueError(f"lam must be a finite number >= 0, got {lam}")
+        raise ValueError(f"lam must be a finite number >= 0, got {lam}; try 1e-3")
     r = K.adjoint(y)
     x, p, rr = torch.zeros_like(r), r, _dot(r, r)
     stop = tol**2 * rr  # (N, 1, 1, 1)
@@ -91,9 +91,9 @@ def total_variation(
         ValueError: If ``lam`` is not positive and finite or the bounds are not increasing.
     """
     if not 0 < lam < float("inf"):
-        raise ValueError(f"lam must be a finite number > 0, got {lam}")
+        raise ValueError(f"lam must be a finite number > 0, got {lam}; try 1e-3")
     if bounds is not None and not bounds[0] < bounds[1]:
-        raise ValueError(f"bounds must be (smallest, largest) grey level, got {bounds}")
+        raise ValueError(f"bounds must be (smallest, largest) grey level like (0, 1), got {bounds}")
     low, high = bounds or (-float("inf"), float("inf"))
     grad = Gradient(K.img_shape, boundary="reflect")
     z = K.adjoint(y)

@@ -303,8 +303,12 @@ def _check_odd(size: int) -> None:
 
 def _check_kernel(kernel: Tensor, shape: tuple[int, int]) -> None:
     if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0:
-        raise ValueError(f"kernel must be a matrix with odd sides, got {tuple(kernel.shape)}")
+        raise ValueError(
+            f"kernel must be a matrix with odd sides, got {tuple(kernel.shape)}; pad it"
+        )
     if not kernel.isfinite().all():
         raise ValueError("kernel has NaN or infinite values; check how it was computed")
     if kernel.shape[0] > shape[0] or kernel.shape[1] > shape[1]:
-        raise ValueError(f"kernel {tuple(kernel.shape)} is larger than the image {shape}")
+        raise ValueError(
+            f"kernel {tuple(kernel.shape)} is larger than the image {shape}; use a smaller one"
+        )

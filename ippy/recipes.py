@@ -3,9 +3,12 @@
 from dataclasses import asdict, dataclass, field, replace
 from math import cos, pi
 
+import torch
+from torch import nn
+
 from ippy import models, operators
 
-__all__ = ["KERNEL", "NOISE_LEVEL", "RECIPES", "SHAPE", "Recipe", "task_operator"]
+__all__ = ["KERNEL", "NOISE_LEVEL", "RECIPES", "SHAPE", "Recipe", "identity_init", "task_operator"]
 
 # The task of the whole book: motion blur of 9 pixels at 20 degrees, one percent of noise.
 SHAPE = (256, 256)
@@ -18,6 +21,36 @@ def task_operator(shape: tuple[int, int] = SHAPE, **kernel) -> operators.Blurrin
     return operators.Blurring(shape, **{**KERNEL, **kernel})
 
 
+def identity_init(model: nn.Module, residual: bool = False) -> None:
+    """Make a network start as the identity, or close to it (for non-negative images).
+
+    A :class:`~ippy.models.SimpleCNN` carries channel 0 through all layers by Dirac kernels, and
+    its last layer ignores the others; inside a skip (``residual``) its last layer is zero instead.
+    A :class:`~ippy.models.SimpleUNet` carries channel 0 through its first encoder block, skip and
+    last decoder block. Everything else keeps its initialisation.
+
+    Raises:
+        TypeError: For any other network.
+    """
+    if type(model) is models.SimpleCNN:
+        chain = [model.conv1, model.conv2, model.conv3]
+        nn.init.zeros_(model.conv3.weight)
+        nn.init.zeros_(model.conv3.bias)
+    elif type(model) is models.SimpleUNet:
+        first, last = model.enc1.block, model.dec1.block.block
+        chain = [first[0], first[2], last[0], last[2], model.out_conv]
+    else:
+        raise TypeError(f"no identity initialisation for {type(model).__name__}; see its docstring")
+    if residual:
+        return
+    with torch.no_grad():
+        for conv in chain[:-1]:
+            conv.weight[0], conv.bias[0] = 0, 0
+        for conv in chain:
+            middle = conv.kernel_size[0] // 2
+            conv.weight[0, 0, middle, middle] = 1
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides what a training run produces, machine and library apart.
@@ -28,7 +61,7 @@ class Recipe:
         steps: Number of optimiser steps.
         batch_size: Images per step over all processes together.
         crop: Side of the square cut from each measured image (pixels); None: the whole image.
-        init: ``"default"`` (PyTorch's) or ``"identity"`` (:func:`ippy.training.identity_init`).
+        init: ``"default"`` (PyTorch's) or ``"identity"`` (:func:`identity_init`).
         lr: Largest learning rate of Adam.
         schedule: ``"one_cycle"`` (linear warm-up over 10 %, cosine decay) or ``"constant"``.
         noise_level: Relative noise level of the measurements.
@@ -67,8 +100,11 @@ class Recipe:
             raise ValueError(f"lr is {self.lr}, expected a learning rate in (0, 1) such as 1e-3")
 
     def build(self):
-        """A fresh network with the constructor arguments of this recipe."""
-        return getattr(models, self.model)(**self.model_args)
+        """A fresh network with the constructor arguments and the initialisation of this recipe."""
+        model = getattr(models, self.model)(**self.model_args)
+        if self.init == "identity":
+            identity_init(model)
+        return model
 
     def quick(self) -> "Recipe":
         """The short version that trains live in a lecture, on fewer images and smaller crops."""

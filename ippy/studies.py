@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ippy import data, evaluation, metrics, training, weights
 from ippy.models import SimpleCNN
-from ippy.recipes import SHAPE, Recipe, task_operator
+from ippy.recipes import SHAPE, Recipe, identity_init, task_operator
 from ippy.utilities import atomic_write
 
 __all__ = ["STUDIES", "Chain", "DeepChain", "gradient_norms", "result", "run"]
@@ -175,7 +175,7 @@ def _chain(skip: bool, identity: bool, seed: int) -> Chain:
     torch.manual_seed(seed)
     body = SimpleCNN(1, 1, 32)
     if identity:
-        training.identity_init(body, residual=skip)
+        identity_init(body, residual=skip)
     return Chain(body, skip)
 
 

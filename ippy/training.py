@@ -17,14 +17,14 @@ from torch.utils.data import Dataset
 from tqdm import TqdmWarning, tqdm
 
 from ippy import data as datasets
-from ippy import models, phantoms, weights
+from ippy import phantoms, weights
 from ippy.evaluation import held_out_metrics, measure
 from ippy.operators import Operator
 from ippy.recipes import RECIPES, Recipe, task_operator
 from ippy.utilities import atomic_write, generator_for
 
 __all__ = [
-    "fast_path", "identity_init", "load_or_train", "train", "train_and_save", "train_recipe",
+    "fast_path", "load_or_train", "train", "train_and_save", "train_recipe",
 ]  # fmt: skip
 
 
@@ -55,36 +55,6 @@ def fast_path(device: torch.device | str = "cpu") -> dict:
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"IPPY_PRECISION is {precision!r}; use 'float32' or 'bfloat16'")
     return {"precision": precision, "channels_last": kind != "mps"}
-
-
-def identity_init(model: nn.Module, residual: bool = False) -> None:
-    """Make a network start as the identity, or close to it (for non-negative images).
-
-    A :class:`~ippy.models.SimpleCNN` carries channel 0 through all layers by Dirac kernels, and
-    its last layer ignores the others; inside a skip (``residual``) its last layer is zero instead.
-    A :class:`~ippy.models.SimpleUNet` carries channel 0 through its first encoder block, skip and
-    last decoder block. Everything else keeps its initialisation.
-
-    Raises:
-        TypeError: For any other network.
-    """
-    if type(model) is models.SimpleCNN:
-        chain = [model.conv1, model.conv2, model.conv3]
-        nn.init.zeros_(model.conv3.weight)
-        nn.init.zeros_(model.conv3.bias)
-    elif type(model) is models.SimpleUNet:
-        first, last = model.enc1.block, model.dec1.block.block
-        chain = [first[0], first[2], last[0], last[2], model.out_conv]
-    else:
-        raise TypeError(f"no identity initialisation for {type(model).__name__}; see its docstring")
-    if residual:
-        return
-    with torch.no_grad():
-        for conv in chain[:-1]:
-            conv.weight[0], conv.bias[0] = 0, 0
-        for conv in chain:
-            middle = conv.kernel_size[0] // 2
-            conv.weight[0, 0, middle, middle] = 1
 
 
 def _batch(images: Tensor, operator: Operator, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
@@ -341,8 +311,6 @@ def train_recipe(
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         model = recipe.build()
-        if recipe.init == "identity":
-            identity_init(model)
     history = train(
         model,
         train_set,

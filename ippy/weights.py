@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import platform
 from pathlib import Path
 
@@ -141,14 +140,14 @@ def load(
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch raises on foreign bytes
-        if isinstance(error, pickle.UnpicklingError) and "Unsupported global" in str(error):
+        if "unsupported global" in str(error).lower():
             raise ValueError(
                 f"{path.name} is refused: it holds more than tensors (possibly code that would run "
                 "on loading); save a state dict with torch.save(model.state_dict(), path)"
             ) from error
         raise ValueError(
-            f"{path.name} cannot be read, it may be truncated or no weight file at all: "
-            f"{(str(error) or repr(error)).splitlines()[0]}"
+            f"{path.name} cannot be read, it may be truncated or no weight file at all; restore it "
+            "with 'git checkout weights' or delete it and train again"
         ) from error
     if model is None:
         model = getattr(models, card["model"])(**card["model_args"])

@@ -314,5 +314,7 @@ def test_every_sample_image_has_its_origin_written_down():
     assert {f"sample_{name}.png" for name in data.SAMPLE_IMAGES} <= {f.name for f in files}
     for file in files:
         assert f"`{file.name}`" in text
+        if not file.name.startswith("sample_"):
+            continue  # a picture of results
         with Image.open(file) as image:
             assert image.mode == "L" and max(image.size) <= 512 and not image.info, file.name

@@ -201,7 +201,7 @@ def test_the_fast_path_can_be_overridden(monkeypatch):
 @pytest.mark.parametrize("skip", [True, False])
 def test_identity_initialisation_starts_as_the_identity_and_learns(skip):
     body = models.SimpleCNN(1, 1, 8)
-    training.identity_init(body, residual=skip)
+    recipes.identity_init(body, residual=skip)
     net = studies.Chain(body, skip)
     x = torch.rand(2, 1, 20, 21)
     torch.testing.assert_close(net(x), x)
@@ -213,13 +213,13 @@ def test_a_unet_can_start_close_to_the_identity():
     torch.manual_seed(0)
     net, x = models.SimpleUNet(base_ch=8), torch.rand(1, 1, 32, 32)
     before = (net(x) - x).square().mean()
-    training.identity_init(net)
+    recipes.identity_init(net)
     assert (net(x) - x).square().mean() < before / 2
     with torch.no_grad():
         net.out_conv.weight[:, 1:], net.out_conv.bias[:] = 0, 0
     torch.testing.assert_close(net(x), x)
     with pytest.raises(TypeError, match="no identity initialisation for UNetPP"):
-        training.identity_init(models.UNetPP(base_ch=8))
+        recipes.identity_init(models.UNetPP(base_ch=8))
 
 
 @pytest.mark.parametrize("kind", studies.KINDS)
