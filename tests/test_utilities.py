@@ -1,5 +1,7 @@
 """Noise, seeds, loading and showing images, metrics."""
 
+import sys
+
 import matplotlib
 import numpy as np
 import pytest
@@ -66,6 +68,16 @@ def test_the_courses_own_code_runs():
     assert y_delta.shape == x.shape
     error = (y_delta - y).flatten(1).norm(dim=1) / y.flatten(1).norm(dim=1)
     torch.testing.assert_close(error.cpu(), torch.tensor([0.2, 0.2]))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not replace open files")
+def test_a_reader_never_sees_half_a_file(tmp_path):
+    path = tmp_path / "sub" / "file"
+    utilities.atomic_write({path: b"old"})
+    with path.open("rb") as reader:
+        utilities.atomic_write({path: b"new content"})
+        assert reader.read() == b"old", "the file was rewritten in place"
+    assert path.read_bytes() == b"new content" and len(list(path.parent.iterdir())) == 1
 
 
 def test_load_image_gives_a_grey_batch_of_one(tmp_path):
