@@ -14,9 +14,9 @@ IMGS = Path(__file__).resolve().parent
 ZOOM = (104, 56, 64)
 
 
-def save(figure, name: str) -> None:
+def save(figure, name: str, dpi: int = 110) -> None:
     """Store a figure as PNG without the metadata that would change from run to run."""
-    figure.savefig(IMGS / f"{name}.png", dpi=110, metadata={"Software": None})
+    figure.savefig(IMGS / f"{name}.png", dpi=dpi, metadata={"Software": None})
 
 
 def main() -> None:
@@ -31,7 +31,11 @@ def main() -> None:
         name if name == "clean" else f"{name}, {metrics.psnr(p, x).item():.1f} dB"
         for name, p in pictures.items()
     ]
-    save(utilities.show_images([*pictures.values()], titles=titles, zoom=ZOOM, width=11), "result")
+    save(
+        utilities.show_images([*pictures.values()], titles=titles, zoom=ZOOM, width=8),
+        "result",
+        150,
+    )
 
     C = Blurring((256, 256), boundary="circular", **KERNEL)
     noisy = evaluation.measure(x, C)

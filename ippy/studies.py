@@ -2,8 +2,8 @@
 
 A study is a dictionary of runs. Each run is a function without arguments that returns plain data;
 its seed decides the initialisation; batches, crops and noise are the same in all runs. What is
-finished is kept in the user's cache directory, so an interrupted study goes on where it
-stopped. The result in ``weights/results/<name>.json`` is what the pages plot.
+finished is kept in the user's cache directory, so an interrupted study goes on where it stopped,
+unless this file has changed since. Pages plot the result, ``weights/results/<name>.json``.
 """
 
 import hashlib

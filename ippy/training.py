@@ -165,15 +165,10 @@ def train(
     run, start = _fingerprint(recipe, images, operator), 0
     checkpoint = None if checkpoint is None else Path(checkpoint)
     if resume and checkpoint is not None and checkpoint.is_file():
-        saved = _read_checkpoint(checkpoint, run)
+        saved = _read_checkpoint(checkpoint, run, fast)
         accelerator.unwrap_model(network).load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         history, start = saved["history"], saved["step"]
-        if saved["fast"] != fast:
-            raise ValueError(
-                f"checkpoint {checkpoint} was made with {saved['fast']}, not {fast}; set "
-                "IPPY_PRECISION to continue it, or delete it"
-            )
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=fast["precision"] == "bfloat16")
     mine = slice(rank * recipe.batch_size // world, (rank + 1) * recipe.batch_size // world)
     losses, kept = [], start  # since the last entry of the history; step of the checkpoint
@@ -247,15 +242,20 @@ def _require_finite(number: float, step: int) -> None:
         )
 
 
-def _read_checkpoint(path: Path, run: str) -> dict:
+def _read_checkpoint(path: Path, run: str, fast: dict) -> dict:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"checkpoint {path} cannot be read ({error}); delete it") from error
+    except Exception as error:  # torch's own text would advise to switch its safety off
+        raise ValueError(f"checkpoint {path} cannot be read, it may be torn; delete it") from error
     if saved["run"] != run:
         raise ValueError(
             f"checkpoint {path} belongs to a run with another recipe, data set or blur; "
             "delete it or train without --resume"
+        )
+    if saved["fast"] != fast:
+        raise ValueError(
+            f"checkpoint {path} was made with {saved['fast']}, not {fast}; set IPPY_PRECISION "
+            "to continue it, or delete it"
         )
     return saved
 
