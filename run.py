@@ -287,6 +287,12 @@ def train(args: list) -> int:
     return call([venv_python(), "-m", "ippy", "train", *args], cwd=None)
 
 
+def bench(args: list) -> int:
+    """measure the speed of training on this machine; names and --all: see bench --help"""
+    setup()
+    return call([venv_python(), ROOT / "benchmarks" / "bench.py", *args], drop=("IPPY_TRAIN",))
+
+
 def clean(args: list) -> int:
     """remove _build and caches; with --all the environment too"""
     everything = options("clean", args, all=False).all
@@ -313,7 +319,7 @@ def options(command: str, args: list, **known) -> argparse.Namespace:
 
 
 COMMANDS = {
-    command.__name__: command for command in (book, test, execute, lab, serve, train, clean)
+    command.__name__: command for command in (book, test, execute, lab, serve, train, bench, clean)
 }
 
 

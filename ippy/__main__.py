@@ -25,8 +25,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", default=os.environ.get("IPPY_DATA") or None, help="PNGs")
     train.add_argument("--resume", action="store_true", help="continue an interrupted run")
     train.add_argument("--out", type=Path, default=weights.WEIGHTS_DIR, help="weights folder")
-    test = commands.add_parser("evaluate", help="measure a network beside the classical methods")
-    test.add_argument("key", help="network, such as UNet")
+    test = commands.add_parser("evaluate", help="measure networks beside the classical methods")
+    test.add_argument("keys", nargs="+", metavar="key", help="network, such as UNet")
     test.add_argument("--data", default=os.environ.get("IPPY_DATA") or None, help="PNGs")
     test.add_argument("--json", action="store_true", help="print per-image values as JSON")
     test.add_argument("--kernel", type=Path, help="blur kernel: .npy file or a text matrix")
@@ -70,7 +70,7 @@ def _read_kernel(path: Path) -> torch.Tensor:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    network = weights.load(args.key, weights_dir=args.weights_dir)
+    networks = {key: weights.load(key, weights_dir=args.weights_dir) for key in args.keys}
     if args.data:
         images = data.materialise(data.MayoDataset(args.data, recipes.SHAPE))
     else:
@@ -79,7 +79,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         operator = operators.Blurring(recipes.SHAPE, kernel=_read_kernel(args.kernel))
     else:
         operator = recipes.task_operator()
-    methods = {**evaluation.baselines(operator, args.noise_level), args.key: network}
+    methods = {**evaluation.baselines(operator, args.noise_level), **networks}
     table = evaluation.evaluate(methods, images, operator, args.noise_level, seed=args.seed)
     mean = {n: {m: float(np.mean(v)) for m, v in t.items()} for n, t in table.items()}
     if args.json:
@@ -88,9 +88,9 @@ def _evaluate(args: argparse.Namespace) -> None:
         print(json.dumps({**settings, "mean": mean, "per_image": table}, indent=1))
         return
     print(f"{len(images)} images, noise level {args.noise_level:g}")
-    print(f"{'':12s} {'MSE':>9s} {'PSNR':>6s} {'SSIM':>6s}")
+    print(f"{'':13s} {'MSE':>9s} {'PSNR':>6s} {'SSIM':>6s}")
     for name, value in mean.items():
-        print(f"{name:12s} {value['mse']:9.2e} {value['psnr']:6.2f} {value['ssim']:6.3f}")
+        print(f"{name:13s} {value['mse']:9.2e} {value['psnr']:6.2f} {value['ssim']:6.3f}")
 
 
 def _weights(args: argparse.Namespace) -> None:

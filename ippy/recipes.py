@@ -24,21 +24,34 @@ def task_operator(shape: tuple[int, int] = SHAPE, **kernel) -> operators.Blurrin
 def identity_init(model: nn.Module, residual: bool = False) -> None:
     """Make a network start as the identity, or close to it (for non-negative images).
 
-    A :class:`~ippy.models.SimpleCNN` carries channel 0 through all layers by Dirac kernels, and
-    its last layer ignores the others; inside a skip (``residual``) its last layer is zero instead.
-    A :class:`~ippy.models.SimpleUNet` carries channel 0 through its first encoder block, skip and
-    last decoder block. Everything else keeps its initialisation.
+    Channel 0 is carried by Dirac kernels through all layers of a :class:`~ippy.models.SimpleCNN`,
+    and its last layer ignores the others; inside a skip (``residual``) its last layer is zero
+    instead. In the UNet family it is carried through the first encoder block, the uppermost skip
+    and the last decoder block; an attention gate on the way starts at one half. Everything else
+    keeps its initialisation.
 
     Raises:
         TypeError: For any other network.
     """
+    last_scale = 1.0
     if type(model) is models.SimpleCNN:
         chain = [model.conv1, model.conv2, model.conv3]
         nn.init.zeros_(model.conv3.weight)
         nn.init.zeros_(model.conv3.bias)
-    elif type(model) is models.SimpleUNet:
-        first, last = model.enc1.block, model.dec1.block.block
-        chain = [first[0], first[2], last[0], last[2], model.out_conv]
+    elif isinstance(model, models.ResidualUNet):
+        blocks = [model.enc1, model.dec1.block]
+        for block in blocks:  # the shortcut carries channel 0, the convolutions add nothing to it
+            nn.init.zeros_(block.conv2.weight[0])
+            nn.init.zeros_(block.conv2.bias[:1])
+        chain = [*(block.shortcut for block in blocks), model.out_conv]
+    elif isinstance(model, models.SimpleUNet | models.UNetPP):
+        nested = isinstance(model, models.UNetPP)
+        first, last = (model.x0_0, model.x0_2) if nested else (model.enc1, model.dec1.block)
+        chain = [first.block[0], first.block[2], last.block[0], last.block[2], model.out_conv]
+        if isinstance(model, models.AttentionUNet):
+            nn.init.zeros_(model.dec1.attn.psi.weight)
+            nn.init.zeros_(model.dec1.attn.psi.bias)
+            last_scale = 2.0
     else:
         raise TypeError(f"no identity initialisation for {type(model).__name__}; see its docstring")
     if residual:
@@ -48,7 +61,7 @@ def identity_init(model: nn.Module, residual: bool = False) -> None:
             conv.weight[0], conv.bias[0] = 0, 0
         for conv in chain:
             middle = conv.kernel_size[0] // 2
-            conv.weight[0, 0, middle, middle] = 1
+            conv.weight[0, 0, middle, middle] = last_scale if conv is chain[-1] else 1
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,9 @@ class Recipe:
         steps: Number of optimiser steps.
         batch_size: Images per step over all processes together.
         crop: Side of the square cut from each measured image (pixels); None: the whole image.
+        flips: Whether half of the batches are mirrored, in each direction.
         init: ``"default"`` (PyTorch's) or ``"identity"`` (:func:`identity_init`).
+        loss: ``"mse"`` or ``"l1"``, mean over all pixels.
         lr: Largest learning rate of Adam.
         schedule: ``"one_cycle"`` (linear warm-up over 10 %, cosine decay) or ``"constant"``.
         noise_level: Relative noise level of the measurements.
@@ -77,7 +92,9 @@ class Recipe:
     steps: int = 1000
     batch_size: int = 8
     crop: int | None = 96
+    flips: bool = True
     init: str = "default"
+    loss: str = "mse"
     lr: float = 1e-3
     schedule: str = "one_cycle"
     noise_level: float = NOISE_LEVEL
@@ -88,12 +105,12 @@ class Recipe:
     quick_steps: int = 150
 
     def __post_init__(self) -> None:
-        if self.schedule not in ("one_cycle", "constant"):
-            raise ValueError(
-                f"schedule {self.schedule!r} is unknown; use 'one_cycle' or 'constant'"
-            )
-        if self.init not in ("default", "identity"):
-            raise ValueError(f"init {self.init!r} is unknown; use 'default' or 'identity'")
+        options = {"schedule": ("one_cycle", "constant"), "init": ("default", "identity")}
+        for name, known in {**options, "loss": ("mse", "l1")}.items():
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"{name} {getattr(self, name)!r} is unknown; use {known[0]!r} or {known[1]!r}"
+                )
         if min(self.steps, self.batch_size, self.val_every, self.val_images) < 1:
             raise ValueError("steps, batch_size, val_every and val_images must be at least 1")
         if not 0 < self.lr < 1:

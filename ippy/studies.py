@@ -7,6 +7,7 @@ unless this file has changed since. Pages plot the result, ``weights/results/<na
 """
 
 import hashlib
+import inspect
 import json
 import time
 from collections.abc import Callable
@@ -41,15 +42,17 @@ def result(name: str) -> dict:
     return json.loads(path.read_text("utf-8"))
 
 
-def run(name: str, out: Path | None = None) -> dict:
+def run(name: str, out: Path | None = None, study: tuple | None = None) -> dict:
     """Run what is missing of study ``name`` and store the result.
 
     Args:
         name: Key of :data:`STUDIES`.
         out: Folder of the result; ``weights/results`` if None.
+        study: Functions that make and summarise the runs; those of :data:`STUDIES` if None.
     """
-    make_runs, summarise = STUDIES[name]
-    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]  # other settings: start anew
+    make_runs, summarise = study or STUDIES[name]
+    source = Path(inspect.getsourcefile(make_runs))
+    code = hashlib.sha256(source.read_bytes()).hexdigest()[:8]  # other settings: start anew
     partial_path = data.cache_dir() / "studies" / f"{name}-{code}.json"
     done = json.loads(partial_path.read_text("utf-8")) if partial_path.is_file() else {}
     runs = make_runs()

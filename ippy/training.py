@@ -58,25 +58,26 @@ def fast_path(device: torch.device | str = "cpu") -> dict:
 
 
 def _batch(images: Tensor, operator: Operator, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
-    """The global batch of one step, a function of (seed, step): measurements and truth."""
+    """The global batch of one step, a function of (seed, step): measurements and truth.
+
+    The whole image is measured and both are cut at the same place, so a crop contains light from
+    beyond its edge, and noise of the level of the whole image.
+    """
     generator = generator_for(recipe.seed, step)
     index = torch.randint(len(images), (recipe.batch_size,), generator=generator)
-    x = images[index].float() / 255
+    x = images[index]
     flips = torch.rand(2, generator=generator) < 0.5
-    x = x.flip([axis for axis, flip in zip((2, 3), flips, strict=True) if flip])
+    if recipe.flips:
+        x = x.flip([axis for axis, flip in zip((2, 3), flips, strict=True) if flip])
+    x = x.float() / 255
     y_delta = measure(x, operator, recipe.noise_level, generator=generator)
-    if recipe.crop is None or recipe.crop >= min(x.shape[-2:]):
+    side, (n, _, height, width) = recipe.crop, x.shape
+    if side is None or side >= min(height, width):
         return y_delta, x
-    pairs = torch.cat([y_delta, x], dim=1)
-    tops = torch.randint(x.shape[-2] - recipe.crop + 1, (len(x),), generator=generator)
-    lefts = torch.randint(x.shape[-1] - recipe.crop + 1, (len(x),), generator=generator)
-    cut = torch.stack(
-        [
-            pair[:, top : top + recipe.crop, left : left + recipe.crop]
-            for pair, top, left in zip(pairs, tops, lefts, strict=True)
-        ]
-    )
-    return cut.chunk(2, dim=1)
+    rows = torch.randint(height - side + 1, (n, 1), generator=generator) + torch.arange(side)
+    columns = torch.randint(width - side + 1, (n, 1), generator=generator) + torch.arange(side)
+    cut = (torch.arange(n)[:, None, None], slice(None), rows[:, :, None], columns[:, None])
+    return y_delta[cut].movedim(-1, 1), x[cut].movedim(-1, 1)  # indexing moves C to the end
 
 
 def _as_images(dataset: Dataset | Tensor) -> Tensor:
@@ -155,7 +156,9 @@ def train(
     if recipe.batch_size % world:
         raise ValueError(f"batch_size {recipe.batch_size} must be a multiple of {world} processes")
     images = _as_images(dataset)
-    val_images = None if val_dataset is None else _as_images(val_dataset)[: recipe.val_images]
+    if val_dataset is not None:  # measured once: the noise of an image is that of its index
+        val_x = _as_images(val_dataset)[: recipe.val_images].float() / 255
+        val_y = measure(val_x, operator, recipe.noise_level, seed=recipe.seed)
     fast = fast or fast_path(device)
     memory = torch.channels_last if fast["channels_last"] else torch.contiguous_format
     network = accelerator.prepare(model.to(memory_format=memory))
@@ -189,13 +192,14 @@ def train(
                 group["lr"] = recipe.learning_rate(step)
             with autocast:
                 x_hat = network(y_delta.contiguous(memory_format=memory))
-            loss = F.mse_loss(x_hat.float(), x)
-            mean_loss = accelerator.reduce(loss.detach(), "mean").item()  # of all processes
-            _require_finite(mean_loss, step + 1)
+            error = F.mse_loss(x_hat.float(), x)
+            loss = error if recipe.loss == "mse" else F.l1_loss(x_hat.float(), x)
+            mean_error = accelerator.reduce(error.detach(), "mean").item()  # of all processes
+            _require_finite(mean_error, step + 1)
             optimizer.zero_grad()
             accelerator.backward(loss)
             optimizer.step()
-            losses.append(mean_loss)
+            losses.append(mean_error)
             done = step + 1
             validate = done % recipe.val_every == 0 or done == recipe.steps
             if done % 25 == 0 or validate:
@@ -205,9 +209,9 @@ def train(
             if validate:
                 _require_finite(sum(p.detach().sum().item() for p in model.parameters()), done)
                 history["seconds"] += time.perf_counter() - clock
-                if val_images is not None:
+                if val_dataset is not None:
                     with autocast:
-                        error = _validate(network, val_images, operator, recipe, memory, device)
+                        error = _validate(network, val_x, val_y, memory, device)
                     history["val_step"].append(done)
                     history["val_mse"].append(error)
                     bar.set_postfix_str(f"validation MSE {error:.2e}")
@@ -261,16 +265,14 @@ def _read_checkpoint(path: Path, run: str, fast: dict) -> dict:
 
 
 @torch.no_grad()
-def _validate(network, images, operator, recipe, memory, device) -> float:
+def _validate(network, x: Tensor, y_delta: Tensor, memory, device) -> float:
     network.eval()
-    errors = []
-    for start in range(0, len(images), 4):
-        x = images[start : start + 4].float() / 255
-        y_delta = measure(x, operator, recipe.noise_level, seed=recipe.seed, first=start)
-        x_hat = network(y_delta.to(device).contiguous(memory_format=memory)).float().cpu()
-        errors.append((x_hat - x).square().mean(dim=(1, 2, 3)))
+    parts = [
+        network(part.to(device).contiguous(memory_format=memory)).float().cpu()
+        for part in y_delta.split(4)
+    ]
     network.train()
-    return torch.cat(errors).mean().item()
+    return F.mse_loss(torch.cat(parts), x).item()
 
 
 def _training_images(recipe: Recipe, data: str | os.PathLike | None, shape) -> tuple:

@@ -77,6 +77,41 @@ def test_batches_and_noise_follow_the_seed_and_the_step():
     assert not torch.equal(*noise), "PyTorch ignores all but 32 bits of a CPU seed"
 
 
+def test_a_crop_is_a_piece_of_the_measured_whole_image():
+    image = (IMAGES[:1] * 255).round().to(torch.uint8)  # asymmetric: a wrong place would show
+    recipe = replace(RECIPE, flips=False, noise_level=0.0)
+    y_delta, x = training._batch(image, K, recipe, 0)
+    measured = K(image.float() / 255)[0, 0].unfold(0, 16, 1).unfold(1, 16, 1)
+    whole = (image.float() / 255)[0, 0].unfold(0, 16, 1).unfold(1, 16, 1)
+    for y_crop, x_crop in zip(y_delta, x, strict=True):
+        at = ((whole - x_crop[0]).abs().amax((2, 3)) == 0).nonzero()
+        assert len(at) == 1
+        torch.testing.assert_close(y_crop[0], measured[tuple(at[0])])
+
+
+def test_flips_mirror_images_and_can_be_switched_off():
+    image = (IMAGES[:1] * 255).round().to(torch.uint8)
+    mirrored = {
+        flips: {
+            training._batch(image, K, replace(RECIPE, crop=None, flips=flips), step)[1]
+            .numpy()
+            .tobytes()
+            for step in range(40)
+        }
+        for flips in (True, False)
+    }
+    assert {name: len(found) for name, found in mirrored.items()} == {True: 4, False: 1}
+
+
+def test_the_loss_can_be_the_absolute_error_and_the_history_stays_squared():
+    squared, absolute = (fit(replace(RECIPE, loss=loss)) for loss in ("mse", "l1"))
+    assert not same(squared[0], absolute[0])
+    assert absolute[1]["train_mse"][0] == pytest.approx(squared[1]["train_mse"][0], rel=0.5)
+    for name in ("loss", "init", "schedule"):
+        with pytest.raises(ValueError, match=f"{name} 'other' is unknown; use '"):
+            replace(RECIPE, **{name: "other"})
+
+
 def test_float_images_and_uint8_images_are_the_same_data():
     assert same(fit()[0], fit(images=(IMAGES * 255).round().to(torch.uint8))[0])
 
@@ -237,17 +272,22 @@ def test_identity_initialisation_starts_as_the_identity_and_learns(skip):
     assert body.conv3.weight.grad.abs().sum() > 0
 
 
-def test_a_unet_can_start_close_to_the_identity():
+@pytest.mark.parametrize("name", ["SimpleUNet", "ResidualUNet", "AttentionUNet", "UNetPP"])
+def test_the_unet_family_can_start_close_to_the_identity(name):
     torch.manual_seed(0)
-    net, x = models.SimpleUNet(base_ch=8), torch.rand(1, 1, 32, 32)
+    net, x = getattr(models, name)(base_ch=8), torch.rand(1, 1, 32, 32)
     before = (net(x) - x).square().mean()
     recipes.identity_init(net)
     assert (net(x) - x).square().mean() < before / 2
+    scale = net.out_conv.weight[0, 0, 0, 0].item()  # 2 behind a gate that starts at one half
+    assert scale == (2 if name == "AttentionUNet" else 1)
     with torch.no_grad():
         net.out_conv.weight[:, 1:], net.out_conv.bias[:] = 0, 0
     torch.testing.assert_close(net(x), x)
-    with pytest.raises(TypeError, match="no identity initialisation for UNetPP"):
-        recipes.identity_init(models.UNetPP(base_ch=8))
+    (net(x) - x.roll(1, -1)).square().mean().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    with pytest.raises(TypeError, match="no identity initialisation for ResCNN"):
+        recipes.identity_init(models.ResCNN(1, 1, 8))
 
 
 @pytest.mark.parametrize("kind", studies.KINDS)

@@ -1,0 +1,328 @@
+"""Benchmarks of training: ``python3 run.py bench [NAME ...]``, or ``--all`` for the long ones too.
+
+``speed`` (some minutes) measures on this machine what one training step, one fetched sample and
+one reconstruction cost. ``quality`` and ``ablation`` (hours, resumable) train networks. Results
+are stored in ``benchmarks/results`` together with the machine; every call prints them all in one
+table. Two things are compared by turns within one run; numbers are medians, and (least, largest).
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import ablation
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.transforms import v2
+
+from ippy import data, evaluation, studies, training, weights
+from ippy.recipes import RECIPES, SHAPE, Recipe, task_operator
+from ippy.utilities import atomic_write, gaussian_noise
+
+RESULTS = Path(__file__).parent / "results"
+FLOAT32 = {"precision": "float32", "channels_last": True}
+
+
+def alternate(functions: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
+    """Call all by turns, after one call each to warm up; seconds of each call.
+
+    A function that returns a float has measured itself.
+    """
+    seconds = {name: [] for name in functions}
+    for turn in range(rounds + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            own = function()
+            if turn:
+                own = own if isinstance(own, float) else time.perf_counter() - start
+                seconds[name].append(own)
+    return seconds
+
+
+# --- speed: one step of training, one sample, one reconstruction ---
+
+
+class PNGFolder(Dataset):
+    """The data set of the course as published: every item is decoded and resized when asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = sorted(folder.glob("*.png"))
+        self.transform = v2.Compose(
+            [v2.Resize(SHAPE), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+        )
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.transform(Image.open(self.files[index]).convert("L"))
+
+
+def write_pngs(folder: Path, n_images: int = 16) -> None:
+    """Write slices of 512 x 512 pixels, the size of the course's CT images."""
+    for index, image in enumerate(data.SyntheticDataset(n_images, 512, kind="thorax")):
+        Image.fromarray((image[0] * 255).byte().numpy()).save(folder / f"{index}.png")
+
+
+def endless(loader: DataLoader) -> Iterator[torch.Tensor]:
+    while True:
+        yield from loader
+
+
+def course_step(model: nn.Module, folder: Path) -> Callable[[], None]:
+    """One step of the course's loop: float32, contiguous, 8 whole images, Adam as it comes."""
+    batches = endless(DataLoader(PNGFolder(folder), batch_size=8, shuffle=True))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    K = task_operator()
+
+    def step() -> None:
+        x = next(batches)
+        y = K(x)
+        loss = F.mse_loss(model(y + gaussian_noise(y, 0.01)), x)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def our_step(model: nn.Module, images: torch.Tensor, crop: int | None, fast: dict | None) -> float:
+    """Seconds per step of ``ippy.training.train``, the loop that made the weights."""
+    steps = 2 if crop is None else 8
+    recipe = Recipe("SimpleUNet", steps=steps, crop=crop, val_every=steps)
+    history = training.train(model, images, task_operator(), recipe, progress=False, fast=fast)
+    return history["seconds"] / steps
+
+
+def variants(key: str, images: torch.Tensor, folder: Path) -> dict[str, Callable]:
+    """The loops to compare, each with a network of its own."""
+    new = RECIPES[key].build
+    crop = RECIPES[key].crop
+    return {
+        "course": course_step(new(), folder),
+        "ours": partial(our_step, new(), images, None, None),
+        "ours, float32": partial(our_step, new(), images, None, FLOAT32),
+        "ours, crops": partial(our_step, new(), images, crop, None),
+    }
+
+
+def training_images() -> torch.Tensor:
+    recipe = RECIPES["UNet"]
+    return data.materialise(data.SyntheticDataset(data_shape=SHAPE, **recipe.data))
+
+
+def flop(model: nn.Module, side: int) -> int:
+    """Floating point operations of forward and backward on 8 images, counted by PyTorch."""
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(8, 1, side, side)).sum().backward()
+    return counter.get_total_flops()
+
+
+def matrix_peak(precision: torch.dtype, size: int = 2048, repeats: int = 8) -> float:
+    """FLOP/s of the fastest of some products of square matrices."""
+    a, b = (torch.randn(size, size).to(precision) for _ in range(2))
+    return 2 * size**3 / min(alternate({"product": lambda: a @ b}, repeats)["product"])
+
+
+def peak_memory(key: str, variant: str, folder: Path) -> float:
+    """Largest resident memory, in GB, of a fresh process that takes steps with one loop."""
+    command = [sys.executable, __file__, "--memory", key, variant, str(folder)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def report_memory(key: str, variant: str, folder: str) -> None:
+    """The fresh process of :func:`peak_memory`; Windows has no ``resource``."""
+    import resource
+
+    images = training_images() if variant.startswith("ours") else None
+    step = variants(key, images, Path(folder))[variant]
+    for _ in range(2):
+        step()
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(used * (1 if sys.platform == "darwin" else 1024) / 1e9)
+
+
+def speed(rounds: int = 3) -> dict:
+    """Measure steps of every network, samples and reconstructions."""
+    images, found = training_images(), {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_pngs(folder)
+        for key, recipe in RECIPES.items():
+            print(f"speed: {key}", file=sys.stderr, flush=True)
+            row = {"seconds": alternate(variants(key, images, folder), rounds)}
+            row["flop"] = flop(recipe.build(), 256)
+            model = recipe.build().to(memory_format=torch.channels_last)
+            for size in (1, 8):
+                y = torch.rand(size, 1, *SHAPE)
+                row[f"inference {size}"] = alternate(
+                    {"": lambda y=y, m=model: evaluation.reconstruct(m, y, 8)},
+                    rounds,
+                )[""]
+            if sys.platform != "win32":
+                row["memory"] = {
+                    variant: peak_memory(key, variant, folder) for variant in ("course", "ours")
+                }
+            found[key] = row
+        peaks = {
+            name: max(matrix_peak(precision) for _ in range(3))
+            for name, precision in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
+        }
+        pngs = PNGFolder(folder)
+        K, fresh = task_operator(), data.SyntheticDataset(64, SHAPE)
+        index = torch.randint(len(images), (8,))
+        x = images[index].float() / 255
+        sample = alternate(
+            {
+                "decoded from a PNG": lambda: [pngs[i] for i in range(8)],
+                "drawn": lambda: [fresh[i] for i in range(8)],
+                "fetched": lambda: images[index].float() / 255,
+                "blur and noise": lambda: evaluation.measure(x, K, seed=0),
+            },
+            10,
+        )
+    return {"networks": found, "peaks": peaks, "seconds for 8 samples": sample}
+
+
+# --- quality: how long until ours is as good as the course's recipe ---
+
+COURSE = Recipe("SimpleUNet", steps=800, crop=None, flips=False, schedule="constant", val_every=50)
+OURS = replace(RECIPES["UNet"], steps=1000, val_every=25)
+
+
+def fit(recipe: Recipe, seed: int) -> dict:
+    """Validation error of a recipe, step by step; the seed decides everything that is random."""
+    _, history = training.train_recipe(replace(recipe, seed=seed))
+    return {name: history[name] for name in ("val_step", "val_mse", "seconds", "precision")}
+
+
+def quality() -> dict:
+    """Three seeds of each. The course's steps are taken with our loop: the same steps, sooner."""
+    return {
+        f"{name}, {seed}": partial(fit, recipe, seed)
+        for seed in range(3)
+        for name, recipe in (("course", COURSE), ("ours", OURS))
+    }
+
+
+def steps_until(run: dict, mse: float) -> int | None:
+    """First validated step at which a run's validation error was at most ``mse``."""
+    pairs = zip(run["val_step"], run["val_mse"], strict=True)
+    return next((step for step, error in pairs if error <= mse), None)
+
+
+# --- the table ---
+
+
+def spread(values: list[float], factor: float = 1.0, digits: int = 2) -> str:
+    """Median (least, largest) as text."""
+    shown = [f"{factor * v:.{digits}f}" for v in (median(values), min(values), max(values))]
+    return f"{shown[0]} ({shown[1]}, {shown[2]})"
+
+
+def ratio(a: list[float], b: list[float]) -> str:
+    """Quotients of two lists measured by turns, turn by turn."""
+    return spread([x / y for x, y in zip(a, b, strict=True)], digits=1)
+
+
+def speed_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
+    peaks = stored["peaks"]
+    for name, peak in peaks.items():
+        yield f"matrix product, {name}", f"{peak / 1e9:.0f} GFLOP/s", ""
+    for key, row in stored["networks"].items():
+        seconds = row["seconds"]
+        fast = stored["precision"]
+        yield f"{key}: step of the course's loop", spread(seconds["course"]) + " s", ""
+        for name in ("ours", "ours, float32", "ours, crops"):
+            text = spread(seconds[name], digits=3) + " s"
+            note = f"ratio {ratio(seconds['course'], seconds[name])}"
+            if name != "ours, crops":
+                rate = row["flop"] / median(seconds[name])
+                share = rate / peaks["float32" if "float32" in name else fast]
+                note += f"; {rate / 1e9:.0f} GFLOP/s, {share:.0%} of the product's peak"
+            yield f"{key}: step, {name}", text, note
+        for size in (1, 8):
+            yield f"{key}: reconstruct {size}", spread(row[f"inference {size}"], 1e3, 0) + " ms", ""
+        if "memory" in row:
+            used = row["memory"]
+            yield f"{key}: peak memory", f"{used['ours']:.2f} GB", f"course {used['course']:.2f} GB"
+    for name, values in stored["seconds for 8 samples"].items():
+        yield f"one sample {name}", spread(values, 1e3 / 8, 3) + " ms", ""
+    share = [
+        median(stored["seconds for 8 samples"]["blur and noise"])
+        / median(stored["networks"]["UNet"]["seconds"][name])
+        for name in ("ours", "ours, crops")
+    ]
+    yield "blur and noise in a UNet step", f"{share[0]:.1%}", f"with crops {share[1]:.1%}"
+
+
+def quality_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
+    steps = json.loads((RESULTS / "speed.json").read_text("utf-8"))["networks"]["UNet"]["seconds"]
+    course, ours = median(steps["course"]), median(steps["ours, crops"])
+    ratios = []
+    for seed in range(3):
+        target = stored["runs"][f"course, {seed}"]["val_mse"][-1]
+        needed = steps_until(stored["runs"][f"ours, {seed}"], target)
+        ratios.append(COURSE.steps * course / (needed * ours) if needed else 0.0)
+        note = f"validation MSE {target:.2e}; ours after step {needed}"
+        yield f"time to quality, seed {seed}", f"ratio {ratios[-1]:.1f}", note
+    yield "time to quality", f"ratio {spread(ratios, digits=1)}", "0.0: not reached"
+
+
+def ablation_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
+    for name, run in stored["runs"].items():
+        texts = [f"{run[k]['mse']:.2e}, {run[k]['psnr']:.2f} dB" for k in ("last", "averaged")]
+        yield f"ablation: {name}", texts[0], f"averaged weights {texts[1]}"
+
+
+PARTS = {"speed": speed_rows, "quality": quality_rows, "ablation": ablation_rows}
+
+
+def table() -> None:
+    """Print all results that are stored."""
+    for name, rows in PARTS.items():
+        path = RESULTS / f"{name}.json"
+        if not path.is_file():
+            print(f"{name}: no result; run 'python3 run.py bench {name}'")
+            continue
+        stored = json.loads(path.read_text("utf-8"))
+        machine = stored["machine"]
+        print(f"\n{name}: {machine['processor']}, {machine['threads']} threads")
+        for label, value, note in rows(stored):
+            print(f"  {label:40} {value:28} {note}")
+
+
+def main(argv: list[str]) -> None:
+    if argv[:1] == ["--memory"]:
+        return report_memory(*argv[1:])
+    parser = argparse.ArgumentParser(prog="run.py bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PARTS))
+    parser.add_argument("--all", action="store_true", help="all of them")
+    chosen = parser.parse_args(argv)
+    if unknown := set(chosen.names) - set(PARTS):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    for name in PARTS if chosen.all else chosen.names or ["speed"]:
+        if name == "speed":
+            facts = {"machine": weights.machine(), "precision": training.fast_path()["precision"]}
+            text = json.dumps({**facts, **speed()}, indent=1) + "\n"
+            atomic_write({RESULTS / "speed.json": text.encode()})
+        else:
+            runs = quality if name == "quality" else ablation.runs
+            studies.run(name, RESULTS, (runs, lambda done: {}))
+    table()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
