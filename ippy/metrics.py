@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-__all__ = ["mse", "psnr", "relative_error", "rmse", "ssim"]
+__all__ = ["mse", "psnr", "relative_error", "ssim"]
 
 
 def _check(x: Tensor, x_true: Tensor) -> None:
@@ -38,11 +38,6 @@ def mse(x: Tensor, x_true: Tensor, mask: Tensor | None = None) -> Tensor:
     if not bool((count > 0).all()):
         raise ValueError("the mask leaves no pixel of at least one image; check its threshold")
     return (square * mask).sum(dim=(1, 2, 3)) / count
-
-
-def rmse(x: Tensor, x_true: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Root of the mean squared error, in grey values; arguments as in :func:`mse`."""
-    return mse(x, x_true, mask).sqrt()
 
 
 def psnr(x: Tensor, x_true: Tensor, data_range: float = 1.0, mask: Tensor | None = None) -> Tensor:

@@ -56,7 +56,6 @@ def run(name: str, out: Path | None = None, study: tuple | None = None) -> dict:
     partial_path = data.cache_dir() / "studies" / f"{name}-{code}.json"
     done = json.loads(partial_path.read_text("utf-8")) if partial_path.is_file() else {}
     runs = make_runs()
-    done = {key: value for key, value in done.items() if key in runs}
     for key in tqdm([key for key in runs if key not in done], desc=name, unit="run"):
         start = time.perf_counter()
         done[key] = {**runs[key](), "seconds": round(time.perf_counter() - start, 1)}
@@ -73,10 +72,6 @@ def run(name: str, out: Path | None = None, study: tuple | None = None) -> dict:
     atomic_write({path: text.encode()})
     partial_path.unlink(missing_ok=True)
     return stored
-
-
-def _nothing(done: dict) -> dict:
-    return {}
 
 
 # --- baselines: regularisation parameters of the classical methods, chosen on training images ---
@@ -272,7 +267,7 @@ def _depth() -> dict[str, Callable]:
 
 STUDIES: dict[str, tuple[Callable[[], dict], Callable[[dict], dict]]] = {
     "baselines": (_baselines, _choose),
-    "skip_and_start": (_skip_and_start, _nothing),
-    "generalisation": (_generalisation, _nothing),
-    "depth": (_depth, _nothing),
+    "skip_and_start": (_skip_and_start, lambda done: {}),
+    "generalisation": (_generalisation, lambda done: {}),
+    "depth": (_depth, lambda done: {}),
 }

@@ -65,11 +65,11 @@ def _batch(images: Tensor, operator: Operator, recipe: Recipe, step: int) -> tup
     """
     generator = generator_for(recipe.seed, step)
     index = torch.randint(len(images), (recipe.batch_size,), generator=generator)
-    x = images[index]
+    x = images.index_select(0, index)
     flips = torch.rand(2, generator=generator) < 0.5
     if recipe.flips:
         x = x.flip([axis for axis, flip in zip((2, 3), flips, strict=True) if flip])
-    x = x.float() / 255
+    x = x / 255
     y_delta = measure(x, operator, recipe.noise_level, generator=generator)
     side, (n, _, height, width) = recipe.crop, x.shape
     if side is None or side >= min(height, width):
@@ -120,6 +120,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     fast: dict | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.mse_loss,
     callback: Callable[[int, nn.Module, dict], None] | None = None,
 ) -> dict:
     r"""Train ``model`` in place to invert ``operator``: minimise $\|f_\Theta(y^\delta)-x\|^2$.
@@ -139,6 +140,8 @@ def train(
         resume: Continue from ``checkpoint`` if it is there.
         progress: Show a progress bar.
         fast: Precision and memory format; :func:`fast_path` of the device if None.
+        loss: What is minimised, of a batch of reconstructions and the truth; the recipes' is the
+            mean squared error.
         callback: Called as ``callback(step, model, history)`` after each validation.
 
     Returns:
@@ -192,12 +195,12 @@ def train(
                 group["lr"] = recipe.learning_rate(step)
             with autocast:
                 x_hat = network(y_delta.contiguous(memory_format=memory))
-            error = F.mse_loss(x_hat.float(), x)
-            loss = error if recipe.loss == "mse" else F.l1_loss(x_hat.float(), x)
-            mean_error = accelerator.reduce(error.detach(), "mean").item()  # of all processes
+            objective = loss(x_hat.float(), x)
+            error = F.mse_loss(x_hat.detach().float(), x)
+            mean_error = accelerator.reduce(error, "mean").item()  # of all processes
             _require_finite(mean_error, step + 1)
             optimizer.zero_grad()
-            accelerator.backward(loss)
+            accelerator.backward(objective)
             optimizer.step()
             losses.append(mean_error)
             done = step + 1

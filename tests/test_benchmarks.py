@@ -1,0 +1,80 @@
+"""The benchmarks: they compare what they claim to compare, and their table shows what is stored."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ippy import models, studies
+from ippy.recipes import RECIPES
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import ablation
+import bench
+
+
+def test_things_are_measured_by_turns_after_one_call_to_warm_up():
+    calls = []
+    found = bench.alternate({"a": lambda: calls.append("a"), "b": lambda: float(len(calls))}, 3)
+    assert calls == ["a"] * 4 and len(found["a"]) == 3
+    assert found["b"] == [2, 3, 4], "a float is the function's own measurement"
+
+
+def test_the_first_step_that_is_good_enough():
+    run = {"val_step": [25, 50, 75], "val_mse": [0.3, 0.1, 0.2]}
+    assert bench.steps_until(run, 0.1) == 50 and bench.steps_until(run, 0.01) is None
+
+
+def test_the_loop_of_the_course_learns_from_files(tmp_path):
+    bench.write_pngs(tmp_path, 8)
+    assert bench.PNGFolder(tmp_path)[0].shape == (1, 256, 256)
+    torch.manual_seed(0)
+    model = models.SimpleCNN(1, 1, 2)
+    step, before = bench.course_step(model, tmp_path), model.conv1.weight.detach().clone()
+    step()
+    assert (model.conv1.weight - before).abs().max() > 1e-4
+
+
+def test_floating_point_operations_of_one_convolution():
+    conv = torch.nn.Conv2d(1, 2, 3, padding=1)
+    forward = 2 * 9 * 2 * 8 * 16 * 16
+    assert bench.flop(conv, 16) == 2 * forward, "the input needs no gradient"
+
+
+def test_every_ablation_costs_the_same_and_changes_something():
+    base = ablation.BASE
+    for name, change in ablation.CHANGES.items():
+        recipe = replace(base, **change)
+        side = 96 if name == "crops without margin" else recipe.crop or 256
+        pixels = recipe.steps * recipe.batch_size * side**2
+        assert pixels == pytest.approx(base.steps * base.batch_size * base.crop**2, rel=0.02)
+        assert (recipe == base) == (name == "the recipe" or name in ablation.LOSSES)
+
+
+def test_tiles_are_pieces_of_the_images():
+    images = torch.arange(2 * 256 * 256).reshape(2, 1, 256, 256)
+    found = ablation.tiles(images)
+    assert found.shape == (18, 1, 96, 96) and torch.equal(found[-1], images[1, :, 160:, 160:])
+
+
+@pytest.mark.parametrize("name, runs", [("quality", bench.quality), ("ablation", ablation.runs)])
+def test_stored_results_are_those_of_the_code(name, runs):
+    stored = studies.json.loads((bench.RESULTS / f"{name}.json").read_text("utf-8"))
+    assert list(stored["runs"]) == list(runs())
+
+
+def test_the_table_shows_every_stored_result(capsys):
+    bench.table()
+    text = capsys.readouterr().out
+    for key in RECIPES:
+        assert f"{key}: step, ours, crops" in text
+    assert all(f"time to quality, seed {seed}" in text for seed in range(3))
+    assert all(f"ablation: {run}" in text for run in ablation.runs())
+
+
+def test_an_unknown_benchmark_is_named(capsys):
+    with pytest.raises(SystemExit):
+        bench.main(["spead"])
+    assert "no benchmark spead; there are speed, quality, ablation" in capsys.readouterr().err
