@@ -253,7 +253,8 @@ def materialise(dataset: Dataset, *, cache: bool = True, workers: int | None = N
         if (images := _read_cache(file, len(dataset))) is not None:
             return images
     if workers is None:
-        workers = min(8, os.cpu_count() or 1) if len(dataset) >= 128 else 0
+        mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+        workers = min(8, len(mine)) if len(dataset) >= 128 else 0
     try:
         images = _render(dataset, workers)
     except RuntimeError as error:
