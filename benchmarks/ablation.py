@@ -26,7 +26,6 @@ CHANGES = {
     "learning rate 4e-3": {"lr": 4e-3},
     "whole images": {"crop": None, "steps": 70},
     "crops of 64": {"crop": 64, "steps": 1125},
-    "batches of 4": {"batch_size": 4, "steps": 1000},
     "no flips": {"flips": False},
     "absolute error": {},
     "logarithm of the squared error": {},
