@@ -1,8 +1,9 @@
 """What each part of the UNet's recipe is worth, at equal cost: ``python3 run.py bench ablation``.
 
-Every run changes one thing of the shipped recipe, shortened to 500 steps, and processes the same
-number of pixels. Each is measured on the validation images with its last weights and with their
-running average (decay 0.99). Seeds decide initialisation, batches, crops and noise.
+Every run changes one thing of ``BASE``, a recipe of 500 steps, and processes the same number of
+pixels: with smaller crops there are more steps. Each is measured on the validation images with its
+last weights and with their running average (decay 0.99). Seeds decide initialisation, batches,
+crops and noise.
 """
 
 from dataclasses import replace
@@ -16,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ippy import data, evaluation, metrics, training
 from ippy.recipes import SHAPE, Recipe, task_operator
 
-# The reference of the comparison, written out: the shipped recipe may change with its outcome.
+# The reference, called "the recipe" below; the shipped one differs by what is learnt from this.
 BASE = Recipe("SimpleUNet", steps=500, crop=96, batch_size=8, init="identity", lr=1e-3)
 CHANGES = {
     "the recipe": {},

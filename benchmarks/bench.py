@@ -3,7 +3,8 @@
 ``speed`` (some minutes) measures on this machine what one training step, one fetched sample and
 one reconstruction cost. ``quality`` and ``ablation`` (hours, resumable) train networks. Results
 are stored in ``benchmarks/results`` together with the machine; every call prints them all in one
-table. Two things are compared by turns within one run; numbers are medians, and (least, largest).
+table. In ``speed`` things are compared by turns within one run; ``quality`` multiplies steps by the
+seconds per step found there. Numbers are medians, and (least, largest).
 """
 
 import argparse
@@ -202,7 +203,7 @@ OURS = replace(RECIPES["UNet"], steps=1000, val_every=25)
 
 CNN = replace(RECIPES["ResCNN"], steps=1000, val_every=25)
 QUALITY = {"course": COURSE, "ours": OURS, "ours, ResCNN": CNN}
-SEEDS = {"course": 2, "ours": 3, "ours, ResCNN": 3}  # a run of the course's recipe takes hours
+SEEDS = {"course": 2, "ours": 3, "ours, ResCNN": 3}  # one of the course's takes over 40 min
 
 
 def fit(name: str, seed: int) -> dict:

@@ -144,7 +144,7 @@ _CNN = {"in_ch": 1, "out_ch": 1, "n_filters": 32}
 _UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
 
 # One budget for all: 3,000 steps of eight crops of 96 x 96 pixels. The UNets start close to the
-# identity, which saves them most of the time; the two CNNs do not, since a chapter compares starts.
+# identity (see benchmarks/ablation.py); the two CNNs do not, since a chapter compares starts.
 RECIPES: dict[str, Recipe] = {
     "SimpleCNN": Recipe("SimpleCNN", _CNN, steps=3000, quick_steps=400),
     "ResCNN": Recipe("ResCNN", _CNN, steps=3000, quick_steps=400),
