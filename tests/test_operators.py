@@ -1,12 +1,22 @@
 """Every operator: exact adjoint, linearity, dtype, kernels, boundaries and messages."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from skimage.transform import iradon, radon
 from torch import nn
 
 from ippy import operators
-from ippy.operators import Blurring, DownScaling, Gradient, gaussian_kernel, motion_kernel
+from ippy.operators import (
+    Blurring,
+    CTProjector,
+    DownScaling,
+    Gradient,
+    gaussian_kernel,
+    motion_kernel,
+)
 
 BOUNDARIES = ["zeros", "reflect", "circular"]
 SKEW = torch.rand(3, 5, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
@@ -29,6 +39,7 @@ BUILDERS |= {
     f"gradient-{boundary}": lambda shape, b=boundary: Gradient(shape, boundary=b)
     for boundary in BOUNDARIES
 }
+BUILDERS["ct"] = lambda shape: CTProjector(shape, [0.0, 0.3, 0.8, 2.2, math.pi / 2, -5.0], 15)
 BUILDERS |= {f"{name}-T": lambda shape, b=build: b(shape).T for name, build in BUILDERS.items()}
 SHAPES = [(16, 16), (17, 13), (9, 12)]
 every_operator = pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
@@ -314,3 +325,80 @@ def test_wrong_types(x, found):
     for apply in (Gradient((16, 16)), Gradient((16, 16)).adjoint):
         with pytest.raises(TypeError, match=f"expected a float tensor.*got {found}; convert"):
             apply(x)
+
+
+# --- tomography ---
+
+
+def half_turn(n_angles: int) -> torch.Tensor:
+    return torch.arange(n_angles, dtype=torch.float64) * math.pi / n_angles
+
+
+def blobs(n: int) -> torch.Tensor:
+    """Smooth spots (1, 1, n, n), away from the middle and inside the inscribed circle."""
+    i = torch.arange(n) - n // 2
+    spots = [(0.2, -0.15, 0.12, 1.0), (-0.1, 0.25, 0.06, 0.5), (0.05, 0.02, 0.2, 0.3)]
+    image = sum(
+        a * torch.exp(-((i[:, None] - r * n) ** 2 + (i - c * n) ** 2) / (2 * (s * n / 2) ** 2))
+        for r, c, s, a in spots
+    )
+    return (image * ((i[:, None] ** 2 + i**2) < (0.45 * n) ** 2))[None, None].float()
+
+
+@pytest.mark.parametrize("n", [63, 64])
+def test_projection_agrees_with_scikit_image(n):
+    image, theta = blobs(n), half_turn(40)
+    K = CTProjector((n, n), theta)
+    sinogram = K(image)
+    expected = radon(image[0, 0].double().numpy(), theta.rad2deg().numpy(), circle=True)
+    assert sinogram.shape == (1, 1, *expected.shape)
+    expected = torch.from_numpy(expected)
+    assert (sinogram[0, 0] - expected).norm() < 2e-3 * expected.norm()
+
+
+@pytest.mark.parametrize(("filter", "bound"), [("ramp", 0.02), ("hann", 0.06)])
+def test_filtered_backprojection_agrees_with_scikit_image_and_the_image(filter, bound):
+    image, theta = blobs(64), half_turn(90)
+    K = CTProjector((64, 64), theta)
+    sinogram = K(image)
+    found = K.fbp(sinogram, filter)[0, 0].double()
+    degrees = theta.rad2deg().numpy()
+    expected = torch.from_numpy(iradon(sinogram[0, 0].numpy(), degrees, filter_name=filter))
+    i = torch.arange(64) - 32
+    inside = (i[:, None] ** 2 + i**2) < 28**2
+    assert (found - expected)[inside].norm() < 5e-3 * expected[inside].norm()
+    assert (found - image[0, 0])[inside].norm() < bound * image.norm()
+
+
+def test_projection_of_a_disc_is_its_chord():
+    n, radius, row, column = 201, 55.0, 12.0, -20.0
+    fine = torch.arange(n * 8).double().add(0.5).div(8).sub(0.5 + n // 2)  # 8 x 8 points a pixel
+    inside = (fine[:, None] - row) ** 2 + (fine - column) ** 2 <= radius**2
+    disc = inside.double().reshape(n, 8, n, 8).mean((1, 3))[None, None]
+    theta = half_turn(36)
+    K = CTProjector((n, n), theta)
+    middle = column * theta.cos() - row * theta.sin()
+    t = torch.arange(n).double()[:, None] - n // 2 - middle
+    expected = 2 * (radius**2 - t**2).clamp(min=0).sqrt()  # (n, angles)
+    error = (K(disc)[0, 0] - expected).abs()
+    assert error.mean() < 0.1  # of 110
+    assert error[t.abs() < radius - 2].max() < 1
+
+
+def test_strips_hold_all_of_an_image():
+    x = torch.rand(1, 1, 9, 14, dtype=torch.float64)
+    sums = CTProjector((9, 14), torch.linspace(-4, 4, 33), 25)(x).sum(2)
+    torch.testing.assert_close(sums, x.sum().expand(1, 1, 33), rtol=1e-6, atol=0)
+
+
+def test_projector_refuses_what_it_cannot_project():
+    for angles in ([], [float("nan")]):
+        with pytest.raises(ValueError, match="angles must be finite numbers, at least one"):
+            CTProjector((8, 8), angles)
+    with pytest.raises(ValueError, match="det_size must be a positive number of pixels, got 0"):
+        CTProjector((8, 8), [0.0], 0)
+    K = CTProjector((8, 8), [0.0])
+    with pytest.raises(ValueError, match="unknown filter 'shepp': use one of 'ramp', 'hann'"):
+        K.fbp(torch.zeros(1, 1, 8, 1), "shepp")
+    with pytest.raises(ValueError, match=r"expected a float tensor \(N, C, 8, 1\)"):
+        K.fbp(torch.zeros(1, 1, 9, 1))

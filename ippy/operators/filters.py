@@ -1,9 +1,7 @@
-r"""Linear forward models :math:`K` with exact adjoints.
+"""Filters of images: blurring, downscaling, differences.
 
-Every image and channel of a batch ``(N, C, H, W)`` is treated separately: ``y = K(x)`` or
-``K @ x``, and back with ``K.T(y)`` or ``K.adjoint(y)``. The result has the argument's dtype and
-device; autograd passes through. The boundary says what lies outside the image: ``"zeros"``,
-``"reflect"`` (mirror) or ``"circular"`` (opposite side).
+The boundary says what lies outside the image: ``"zeros"``, ``"reflect"`` (mirror) or
+``"circular"`` (opposite side).
 """
 
 from __future__ import annotations
@@ -12,62 +10,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["Blurring", "DownScaling", "Gradient", "Operator"]
-__all__ += ["gaussian_kernel", "motion_kernel", "operator_norm"]
+from ippy.operators.base import Operator, check_choice, check_shape
+
 BOUNDARIES = ("zeros", "reflect", "circular")
-
-
-class Operator(nn.Module):
-    r"""Linear forward model :math:`y = Kx`; subclasses define ``_forward`` and ``_adjoint``.
-
-    Args:
-        img_shape: Height and width (H, W) of the images, in pixels.
-        out_shape: Size of the measurements; by default that of the images.
-    """
-
-    def __init__(self, img_shape: Sequence[int], out_shape: Sequence[int] | None = None) -> None:
-        super().__init__()
-        self.img_shape = _check_shape(img_shape)
-        self.out_shape = self.img_shape if out_shape is None else _check_shape(out_shape)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply :math:`K` to images x ``(N, C, *img_shape)``; returns ``(N, C', *out_shape)``.
-
-        Raises TypeError unless x is a real float tensor, ValueError for another rank or size.
-        """
-        _check_input(x, self.img_shape)
-        with torch.autocast(x.device.type, enabled=False):  # measurements keep their precision
-            return self._forward(x)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        r"""Apply :math:`K^T`, defined by :math:`\langle Kx, y\rangle = \langle x, K^Ty\rangle`.
-
-        Maps y ``(N, C', *out_shape)`` to ``(N, C, *img_shape)``; raises as ``forward`` does.
-        """
-        _check_input(y, self.out_shape)
-        with torch.autocast(y.device.type, enabled=False):
-            return self._adjoint(y)
-
-    @property
-    def T(self) -> Operator:
-        """The adjoint as an operator: ``K.T(y)`` is ``K.adjoint(y)``, and ``K.T.T`` is ``K``."""
-        return _Transposed(self)
-
-    def __matmul__(self, x: Tensor) -> Tensor:
-        return self(x)
-
-
-class _Transposed(Operator):
-    def __init__(self, K: Operator) -> None:
-        super().__init__(K.out_shape, K.img_shape)
-        self.K = K
-        self._forward, self._adjoint = K._adjoint, K._forward
-
-    @property
-    def T(self) -> Operator:
-        return self.K
 
 
 class Blurring(Operator):
@@ -106,12 +53,12 @@ class Blurring(Operator):
         boundary: str = "zeros",
     ) -> None:
         super().__init__(img_shape)
-        self.boundary = _check_choice("boundary", boundary, BOUNDARIES)
+        self.boundary = check_choice("boundary", boundary, BOUNDARIES)
         if (kernel is None) == (kernel_type is None):
             raise ValueError("give one, either kernel or kernel_type ('gaussian' or 'motion')")
         if kernel is not None:
             kernel = torch.as_tensor(kernel, dtype=torch.float64).detach().cpu().clone()
-        elif _check_choice("kernel_type", kernel_type, ("gaussian", "motion")) == "gaussian":
+        elif check_choice("kernel_type", kernel_type, ("gaussian", "motion")) == "gaussian":
             kernel = gaussian_kernel(kernel_size, kernel_variance)
         else:
             kernel = motion_kernel(kernel_size, motion_angle)
@@ -147,7 +94,7 @@ class Blurring(Operator):
 
         On the grid of ``torch.fft.fft2``: ``fft2(K(x)) == H * fft2(x)`` for a circular boundary.
         """
-        shape = self.img_shape if shape is None else _check_shape(shape)
+        shape = self.img_shape if shape is None else check_shape(shape)
         _check_kernel(self._exact, shape)
         padded = self._exact.new_zeros(shape)
         padded[: self._exact.shape[0], : self._exact.shape[1]] = self._exact
@@ -164,13 +111,13 @@ class DownScaling(Operator):
     """
 
     def __init__(self, img_shape: Sequence[int], downscale_factor: int, mode: str = "avg"):
-        h, w = _check_shape(img_shape)
+        h, w = check_shape(img_shape)
         f = downscale_factor
         if f != int(f) or not 1 <= f <= min(h, w):
             raise ValueError(f"downscale_factor must be an integer in [1, {min(h, w)}], got {f}")
         super().__init__((h, w), (h // int(f), w // int(f)))
         self.downscale_factor = int(f)
-        self.mode = _check_choice("mode", mode, ("avg", "naive"))
+        self.mode = check_choice("mode", mode, ("avg", "naive"))
 
     def _forward(self, x: Tensor) -> Tensor:
         f, (h, w) = self.downscale_factor, self.out_shape
@@ -199,7 +146,7 @@ class Gradient(Operator):
 
     def __init__(self, img_shape: Sequence[int], *, boundary: str = "zeros") -> None:
         super().__init__(img_shape)
-        self.boundary = _check_choice("boundary", boundary, BOUNDARIES)
+        self.boundary = check_choice("boundary", boundary, BOUNDARIES)
 
     def _forward(self, x: Tensor) -> Tensor:
         mode = {"zeros": "constant", "reflect": "replicate"}.get(self.boundary, "circular")
@@ -248,21 +195,6 @@ def motion_kernel(length: int, angle: float) -> Tensor:
     return kernel / kernel.sum()
 
 
-@torch.no_grad()
-def operator_norm(
-    K: Operator, *, channels: int = 1, n_iter: int = 50, device: torch.device | str = "cpu"
-) -> float:
-    r"""Largest singular value of K, by power iteration on :math:`K^TK`, always the same start.
-
-    The estimate approaches the norm from below; ``channels`` are those of the images.
-    """
-    x = torch.rand(1, channels, *K.img_shape, generator=torch.Generator().manual_seed(0))
-    x = x.to(device)
-    for _ in range(n_iter):
-        x = K.adjoint(K(x / x.norm().clamp(min=1e-30)))
-    return float(x.norm().sqrt())  # x = K^T K v with |v| = 1
-
-
 def _fold(x: Tensor, pad: int, dim: int, boundary: str) -> Tensor:
     """Adjoint of padding along dim: what lies in the margins returns to where it came from."""
     n, circular = x.shape[dim] - 2 * pad, boundary == "circular"
@@ -273,27 +205,6 @@ def _fold(x: Tensor, pad: int, dim: int, boundary: str) -> Tensor:
     x.narrow(dim, edge, pad).add_(after if circular else before.flip(dim))
     x.narrow(dim, n - edge - pad, pad).add_(before if circular else after.flip(dim))
     return x
-
-
-def _check_input(x: Tensor, shape: tuple[int, int]) -> None:
-    expected = f"expected a float tensor (N, C, {shape[0]}, {shape[1]})"
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        kind = getattr(x, "dtype", type(x).__name__)
-        raise TypeError(f"{expected}, got {kind}; convert with torch.as_tensor(x).float()")
-    if x.ndim != 4 or tuple(x.shape[-2:]) != shape:
-        raise ValueError(f"{expected}, got shape {tuple(x.shape)}; resize or build a new operator")
-
-
-def _check_shape(shape: Sequence[int]) -> tuple[int, int]:
-    if len(shape) != 2 or any(n != int(n) or n < 1 for n in shape):
-        raise ValueError(f"a shape must be two positive integers (H, W), got {tuple(shape)}")
-    return int(shape[0]), int(shape[1])
-
-
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}: use one of {', '.join(map(repr, allowed))}")
-    return value
 
 
 def _check_odd(size: int) -> None:
