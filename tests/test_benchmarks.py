@@ -47,7 +47,7 @@ def test_every_ablation_costs_the_same_and_changes_something():
     base = ablation.BASE
     for name, change in ablation.CHANGES.items():
         recipe = replace(base, **change)
-        side = 96 if name == "crops without margin" else recipe.crop or 256
+        side = 64 if name == "crops without margin" else recipe.crop or 256
         pixels = recipe.steps * recipe.batch_size * side**2
         assert pixels == pytest.approx(base.steps * base.batch_size * base.crop**2, rel=0.02)
         assert (recipe == base) == (name == "the recipe" or name in ablation.LOSSES)
@@ -55,8 +55,8 @@ def test_every_ablation_costs_the_same_and_changes_something():
 
 def test_tiles_are_pieces_of_the_images():
     images = torch.arange(2 * 256 * 256).reshape(2, 1, 256, 256)
-    found = ablation.tiles(images)
-    assert found.shape == (18, 1, 96, 96) and torch.equal(found[-1], images[1, :, 160:, 160:])
+    found = ablation.tiles(images, 64)
+    assert found.shape == (32, 1, 64, 64) and torch.equal(found[-1], images[1, :, 192:, 192:])
 
 
 @pytest.mark.parametrize("name, runs", [("quality", bench.quality), ("ablation", ablation.runs)])
