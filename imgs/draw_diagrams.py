@@ -231,6 +231,63 @@ def residual_block() -> str:
     )
 
 
+def receptive_field() -> str:
+    """A pyramid of three 3x3 layers, stride 2 in the second: what one output pixel sees."""
+    layers = (("conv 3×3", 1), ("conv 3×3, stride 2", 2), ("conv 3×3", 1))
+    left, cell, pitch, high, sizes, jumps = 178, 30, 72, 28, [17], [1]
+    for _, stride in layers:
+        sizes.append((sizes[-1] - 1) // stride + 1)
+        jumps.append(jumps[-1] * stride)
+
+    def reads(row: int, i: int) -> list[int]:
+        return [layers[row - 1][1] * i + tap for tap in (-1, 0, 1)]
+
+    def trace(row: int) -> list[set[int]]:
+        """Of the rows 0 to ``row``, the positions that feed the middle one of the last."""
+        lit = [{sizes[row] // 2}]
+        for m in range(row, 0, -1):
+            lit.insert(0, {p for i in lit[0] for p in reads(m, i)})
+        return lit
+
+    def middle(row: int, i: int) -> float:
+        return left + cell * (jumps[row] * i + 0.5)
+
+    lit, end = trace(len(layers)), left + cell * sizes[0]
+    parts = [text(8, 30, "layer", "small start"), text(end + 50, 30, "field", "small")]
+    for row, (name, _) in enumerate((("input", 1), *layers)):
+        y, width = 44 + pitch * row, cell * jumps[row] - 4
+        for i in sorted(lit[row]) if row else ():
+            ends = [f"M{middle(row, i):g} {y}L{middle(row - 1, p):g}" for p in reads(row, i)]
+            parts.append(
+                f'<path class="fan" d="{"".join(f"{e} {y - pitch + high}" for e in ends)}"/>'
+            )
+        for i in range(sizes[row]):
+            cls = ("in", "lit", "lit", "out")[row] if i in lit[row] else "cell"
+            x = middle(row, i) - width / 2
+            parts.append(f'<rect class="{cls}" x="{x:g}" y="{y}" width="{width}" height="{high}"/>')
+        field = trace(row)[0]
+        parts.append(text(8, y + 20, name, "start"))
+        parts.append(text(end + 50, y + 20, str(max(field) - min(field) + 1), "bold"))
+    style = """
+    .start { text-anchor: start }
+    .cell { fill: #dbe4ed } .in { fill: #1b5e93 } .lit { fill: #4f97cf } .out { fill: #b3541e }
+    .fan { fill: none; stroke: #4f97cf; stroke-width: 1.5; opacity: 0.6 }
+    @media (prefers-color-scheme: dark) {
+      .cell { fill: #2b333b } .in { fill: #8cc4f2 } .lit { fill: #3f7fb5 } .out { fill: #f0925c }
+      .fan { stroke: #5b9fd6 }
+    }"""
+    return page(
+        end + 86,
+        44 + pitch * len(layers) + high + 16,
+        "The receptive field of three layers",
+        f"Rows of cells, the input of {sizes[0]} pixels above, three 3 by 3 layers below, stride 2 "
+        f"in the second. One output cell reads {len(lit[2])} cells, these read {len(lit[1])}, and "
+        f"these {len(lit[0])} input pixels. The fields of the layers are 3, 5 and 9 pixels.",
+        *parts,
+        defs=f"  <style>{style}\n  </style>\n",
+    )
+
+
 CHAPTERS = (
     ("Inverse problems", "images, operators, noise", "and classical baselines"),
     ("Residual learning", "learn the correction,", "as a target and as a block"),
@@ -268,6 +325,7 @@ DRAWINGS = {
     "task.svg": task,
     "rescnn.svg": rescnn,
     "residual_block.svg": residual_block,
+    "receptive_field.svg": receptive_field,
     "map.svg": chapter_map,
     "logo.svg": logo,
 }

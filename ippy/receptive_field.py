@@ -498,7 +498,11 @@ def measured(
 
 
 def effective(
-    model: nn.Module, images: Tensor, *, shares: Sequence[float] = (0.5, 0.95)
+    model: nn.Module,
+    images: Tensor,
+    *,
+    correction: bool = True,
+    shares: Sequence[float] = (0.5, 0.95),
 ) -> tuple[Tensor, dict[float, float]]:
     r"""Effective receptive field: how much each pixel around the middle one counts.
 
@@ -509,6 +513,7 @@ def effective(
     Args:
         model: Network from (N, C, H, W) to the same shape, in evaluation mode.
         images: What it is given, (N, C, H, W).
+        correction: Look at the correction; if False, at the output itself.
         shares: Shares of the energy in (0, 1).
 
     Returns:
@@ -523,7 +528,7 @@ def effective(
     if y.shape != x.shape:
         raise ValueError(f"the network maps {tuple(x.shape)} to {tuple(y.shape)}; same size needed")
     row, column = x.shape[2] // 2, x.shape[3] // 2
-    middle = (y - x)[:, :, row, column].sum()
+    middle = (y - x if correction else y)[:, :, row, column].sum()
     energy = torch.autograd.grad(middle, x)[0].square().sum(1).mean(0).double()  # (H, W)
     if not energy.sum() > 0:
         raise ValueError("the gradient is zero or not a number: is the network trained?")

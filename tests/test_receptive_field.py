@@ -357,6 +357,9 @@ def test_effective_field_of_a_known_filter():
     expected[3, 4], expected[4, 4], expected[5, 5] = 3, 1, 1
     torch.testing.assert_close(seen, expected)
     assert radii == pytest.approx({0.05: 0, 0.5: 1, 0.95: 2**0.5, 1: 2**0.5})
+    seen, _ = effective(skip, torch.rand(3, 1, 9, 9), correction=False)
+    expected[4, 4] = 2
+    torch.testing.assert_close(seen, expected)
 
 
 def test_effective_field_lies_in_the_exact_one():

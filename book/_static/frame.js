@@ -1,5 +1,6 @@
 "use strict";
 // Small repairs of the theme: names, landmarks and keyboard reach for assistive technology; folded parts in print.
+const ownAddress = document.currentScript.src; // known only while the script itself runs
 window.addEventListener("load", () => {
   const all = (selector) => document.querySelectorAll(selector);
 
@@ -35,6 +36,14 @@ window.addEventListener("load", () => {
   window.addEventListener("resize", reach);
   for (const event of ["toggle", "click"]) document.addEventListener(event, () => setTimeout(reach), true); // unfolded
   window.MathJax?.startup?.promise.then(reach);
+
+  // The receptive-field explorer takes the place of its picture.
+  if (all(".rf-explorer").length) {
+    const script = document.createElement("script");
+    script.src = new URL("receptive_field.js", ownAddress);
+    script.addEventListener("load", () => receptiveField.mountAll());
+    document.head.append(script);
+  }
 
   // Paper cannot unfold anything.
   let opened = [];
