@@ -1,10 +1,11 @@
 """Benchmarks of training: ``python3 run.py bench [NAME ...]``, or ``--all`` for the long ones too.
 
 ``speed`` (some minutes) measures on this machine what one training step, one fetched sample and
-one reconstruction cost. ``quality`` and ``ablation`` (hours, resumable) train networks. Results
-are stored in ``benchmarks/results`` together with the machine; every call prints them all in one
-table. In ``speed`` things are compared by turns within one run; ``quality`` multiplies steps by the
-seconds per step found there. Numbers are medians, and (least, largest).
+one reconstruction cost, ``projector`` (a minute) the CT projector. ``quality`` and ``ablation``
+(hours, resumable) train networks. Results are stored in ``benchmarks/results`` together with the
+machine; every call prints them all in one table. In the first two, things are compared by turns
+within one run; ``quality`` multiplies steps by the seconds per step found in ``speed``. Numbers
+are medians, and (least, largest).
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 import ablation
+import projector
 import torch
 from PIL import Image
 from torch import nn
@@ -307,7 +309,22 @@ def ablation_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
         yield f"ablation: {name}", texts[0], f"averaged weights {texts[1]}"
 
 
-PARTS = {"speed": speed_rows, "quality": quality_rows, "ablation": ablation_rows}
+def projector_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
+    seconds = stored["seconds"]
+    for name, values in seconds.items():
+        note = f"scikit-image / this: {ratio(seconds['scikit-image'], values)}"
+        if name in stored["disc error"]:
+            note += f"; error on a disc {stored['disc error'][name]:.3f} pixels"
+        yield f"8 images, 180 angles: {name}", spread(values, digits=3) + " s", note
+    yield "CTProjector: matrices built once", f"{stored['built']:.1f} s", ""
+
+
+PARTS = {
+    "speed": speed_rows,
+    "projector": projector_rows,
+    "quality": quality_rows,
+    "ablation": ablation_rows,
+}
 
 
 def table() -> None:
@@ -334,10 +351,11 @@ def main(argv: list[str]) -> None:
     if unknown := set(chosen.names) - set(PARTS):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     for name in PARTS if chosen.all else chosen.names or ["speed"]:
-        if name == "speed":
+        if name in ("speed", "projector"):
             facts = {"machine": weights.machine(), "precision": training.fast_path()["precision"]}
-            text = json.dumps({**facts, **speed()}, indent=1) + "\n"
-            atomic_write({RESULTS / "speed.json": text.encode()})
+            measured = speed() if name == "speed" else projector.run(alternate)
+            text = json.dumps({**facts, **measured}, indent=1) + "\n"
+            atomic_write({RESULTS / f"{name}.json": text.encode()})
         else:
             runs = quality if name == "quality" else ablation.runs
             studies.run(name, RESULTS, (runs, lambda done: {}))

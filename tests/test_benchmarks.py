@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from ippy import models, studies
+from ippy.operators import CTProjector
 from ippy.recipes import RECIPES
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import ablation
 import bench
+import projector
 
 
 def test_things_are_measured_by_turns_after_one_call_to_warm_up():
@@ -65,6 +67,17 @@ def test_stored_results_are_those_of_the_code(name, runs):
     assert list(stored["runs"]) == list(runs())
 
 
+def test_the_alternative_projector_agrees():
+    angles = torch.tensor([0.2, 1.0, 2.5])
+    x = torch.zeros(1, 1, 64, 64)
+    x[:, :, 20:40, 15:35] = torch.rand(20, 20)
+    found, expected = projector.rotate_and_sum(x, angles), CTProjector((64, 64), angles)(x)
+    assert found.shape == expected.shape
+    assert (found - expected).norm() < 0.05 * expected.norm()
+    assert projector.disc_error(CTProjector((256, 256), angles), angles) < 0.1
+    assert projector.disc_error(CTProjector((256, 256), -angles), angles) > 1
+
+
 def test_the_table_shows_every_stored_result(capsys):
     bench.table()
     text = capsys.readouterr().out
@@ -77,4 +90,7 @@ def test_the_table_shows_every_stored_result(capsys):
 def test_an_unknown_benchmark_is_named(capsys):
     with pytest.raises(SystemExit):
         bench.main(["spead"])
-    assert "no benchmark spead; there are speed, quality, ablation" in capsys.readouterr().err
+    assert (
+        "no benchmark spead; there are speed, projector, quality, ablation"
+        in capsys.readouterr().err
+    )
