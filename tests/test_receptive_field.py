@@ -172,6 +172,7 @@ def buildable(seed: int) -> tuple[nn.Module, tuple]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize("seed", range(320))
 def test_random_networks_see_what_differentiation_finds(seed):
     model, shape = buildable(seed)

@@ -206,7 +206,8 @@ def test_ctrl_c_lets_the_child_finish(run, tmp_path):
         "import time, pathlib\ntry:\n    pathlib.Path('up').touch(); time.sleep(20)\n"
         "except KeyboardInterrupt:\n    time.sleep(0.6); pathlib.Path('saved').touch()"
     )
-    parent = (
+    parent = (  # a check that runs in the background of a shell inherits an ignored SIGINT
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import importlib.util as u, sys; s = u.spec_from_file_location('run', sys.argv[1]);"
         "m = u.module_from_spec(s); s.loader.exec_module(m);"
         "m.COMMANDS['train'] = lambda a: m.call([sys.executable, '-c', a[0]], None);"
