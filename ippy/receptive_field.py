@@ -1,10 +1,8 @@
 r"""Which input pixels an output pixel can depend on: the receptive field of a network.
 
-:func:`receptive_field` traces a network with ``torch.export`` and follows height and width apart,
-each as a matrix of zeros and ones: which input position reaches which output position. A layer maps
-the matrix by its own one-dimensional operation with positive weights, so nothing cancels; an extra
-row marks what comes from outside the image, by padding. :func:`measured` finds the same by
-differentiation, and :func:`effective` how much a trained network uses of it.
+:func:`receptive_field` traces a network with ``torch.export`` and follows, by the rules of
+:mod:`ippy.reach`, which input positions reach which positions of every map. :func:`measured` finds
+the same by differentiation, and :func:`effective` how much a trained network uses of it.
 """
 
 from __future__ import annotations
@@ -19,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from ippy.reach import Axis, Node, label, operation, pair
 
 __all__ = ["Box", "ReceptiveField", "effective", "measured", "receptive_field", "recursion"]
 
@@ -61,232 +61,6 @@ def recursion(layers: Sequence[Sequence[int]]) -> list[dict]:
     return found
 
 
-# --- one axis: which input positions reach which output positions ---
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """``matrix`` (n_input + 1, 1, n) of zeros and ones; its last row is what lies outside."""
-
-    matrix: Tensor
-    jump: Fraction = Fraction(1)
-
-    def interior(self) -> Tensor:
-        """For every position whether it sees input pixels only, and at least one."""
-        return (self.matrix[-1, 0] == 0) & (self.matrix[:, 0].amax(0) > 0)
-
-    def extremes(self) -> tuple[int, int] | None:
-        """Least and largest extent of the fields that lie inside the image."""
-        inside = self.matrix[:-1, 0, self.interior()]  # (n_input, interior positions)
-        if not inside.numel():
-            return None
-        rows = torch.arange(1, len(inside) + 1)[:, None]
-        last = (inside * rows).amax(0)
-        first = torch.where(inside > 0, rows, len(inside) + 1).amin(0)
-        sizes = last - first + 1
-        return int(sizes.min()), int(sizes.max())
-
-    def ends(self, position: int) -> tuple[int, int]:
-        """First and last input position that output ``position`` sees."""
-        seen = self.matrix[:-1, 0, position].nonzero()
-        if not len(seen):
-            raise ValueError(f"output position {position} sees no input pixel")
-        return int(seen.min()), int(seen.max())
-
-
-def _outside(matrix: Tensor, before: int, after: int, mode: str = "constant") -> Tensor:
-    """Pad (or crop) positions; what is added also counts as coming from outside."""
-    size = matrix.shape[2]
-    matrix = F.pad(matrix, (before, after), mode=mode)
-    matrix[-1, 0, : max(before, 0)] = 1
-    matrix[-1, 0, size + before :] = 1
-    return matrix
-
-
-def _window(axis: _Axis, size: int, kernel: int, stride: int, padding: int, dilation: int) -> _Axis:
-    """Convolution or pooling that gives ``size`` positions."""
-    needed = (size - 1) * stride + dilation * (kernel - 1) + 1
-    padded = _outside(axis.matrix, padding, needed - axis.matrix.shape[2] - padding)
-    found = F.conv1d(padded, torch.ones(1, 1, kernel), stride=stride, dilation=dilation)
-    return _Axis((found > 0).float(), axis.jump * stride)
-
-
-def _transposed(axis, size: int, kernel: int, stride: int, padding: int, dilation: int) -> _Axis:
-    margin = (dilation * (kernel - 1) + padding) // stride + 2
-    padded = _outside(axis.matrix, margin, margin + -(-size // stride))
-    weight = torch.ones(1, 1, kernel)
-    found = F.conv_transpose1d(padded, weight, stride=stride, dilation=dilation)
-    start = margin * stride + padding
-    return _Axis((found[:, :, start : start + size] > 0).float(), axis.jump / stride)
-
-
-def _resized(
-    axis: _Axis, size: int, scale: float | None, mode: str, align: bool | None = None
-) -> _Axis:
-    old = axis.matrix.shape[2]
-    factor, rest = divmod(size, old)
-    if mode == "linear" and not rest and not align:  # at the edge a pixel stands for its neighbour
-        padded = F.pad(axis.matrix.double(), (1, 1), mode="replicate")
-        padded[-1, 0, [0, -1]] = 1
-        found = F.interpolate(padded, size=(old + 2) * factor, mode=mode, align_corners=False)
-        found = found[:, :, factor:-factor]
-    else:
-        how = {"size": size} if scale is None else {"scale_factor": scale}
-        found = F.interpolate(axis.matrix.double(), **how, mode=mode, align_corners=align)
-    return _Axis((found > 1e-6).float(), axis.jump * Fraction(old, size))
-
-
-def _blocks(axis: _Axis, size: int) -> _Axis:
-    """Adaptive pooling to more than one position."""
-    found = F.adaptive_avg_pool1d(axis.matrix, size)
-    return _Axis((found > 0).float(), axis.jump * Fraction(axis.matrix.shape[2], size))
-
-
-def _everything(axis: _Axis, size: int) -> _Axis:
-    whole = axis.matrix.amax(2, keepdim=True)
-    whole[-1] = 0
-    return _Axis(whole.repeat(1, 1, size), axis.jump)
-
-
-def _merge(axes: Sequence[_Axis]) -> _Axis:
-    """Sum, product, channels side by side: a position depends on what any part depends on."""
-    if len(axes) > 1 and any((axis.matrix.amax(0) == 0).any() for axis in axes):
-        raise NotImplementedError(
-            "a transposed convolution leaves positions empty, and its map is joined with another: "
-            "height and width cannot be followed apart; use a kernel that covers the stride"
-        )
-    size = max(axis.matrix.shape[2] for axis in axes)
-    matrix = torch.stack([axis.matrix.expand(-1, -1, size) for axis in axes]).amax(0)
-    return _Axis(matrix, min(axis.jump for axis in axes))
-
-
-# --- one node of the traced graph ---
-
-# Pointwise operations that PyTorch does not tag as such, and views that share memory.
-_POINTWISE = {"hardswish", "prelu", "log_sigmoid", "rsub", "where", "dropout", "feature_dropout"}
-_POINTWISE |= {"contiguous", "detach", "to", "_to_copy", "alias"}
-_VIEWS = {"slice", "getitem", "chunk", "split", "select", "alias", "view", "expand"}
-
-
-def _pair(value) -> tuple:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return value, value
-    return tuple(value) * (1 if len(value) == 2 else 2)
-
-
-def _label(node) -> str:
-    """Path of the layer that a node belongs to, or its own name in a functional network."""
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    return (stack[-1][0] if stack else "") or node.name
-
-
-def _operation(node) -> str:
-    return getattr(node.target, "__name__", "").split(".")[0]
-
-
-class _Node:
-    """Axes, sizes and settings of one operation."""
-
-    def __init__(self, node, inputs: list[list[_Axis]]) -> None:
-        self.node, self.inputs, self.axes = node, inputs, inputs[0]
-        value = node.meta["val"]
-        self.shape = tuple((value[0] if isinstance(value, list | tuple) else value).shape)
-        self.size = self.shape[2:] if len(self.shape) == 4 else (1, 1)
-        self.args = [getattr(a, "meta", {}).get("val", a) for a in node.args]
-        schema = getattr(node.target, "_schema", None)
-        names = [argument.name for argument in schema.arguments] if schema else []
-        self.named = dict(zip(names, self.args, strict=False)) | dict(node.kwargs)
-        first = self.args[0] if torch.is_tensor(self.args[0]) else None
-        self.before = None if first is None else tuple(first.shape)
-        self.is_global = False
-
-    def option(self, name: str, default):
-        found = self.named.get(name)
-        return default if found is None or found == [] else found
-
-    def each(self, function, *settings) -> list[_Axis]:
-        columns = [_pair(setting) for setting in settings]
-        rows = zip(self.axes, self.size, *columns, strict=True)
-        return [function(*row) for row in rows]
-
-    def everything(self) -> list[_Axis]:
-        self.is_global = True
-        return self.each(_everything)
-
-    def union(self) -> list[_Axis]:
-        return [_merge(parts) for parts in zip(*self.inputs, strict=True)]
-
-    def window(self) -> list[_Axis]:
-        kernel = self.option("kernel_size", None) or tuple(self.named["weight"].shape[2:])
-        stride = self.option("stride", kernel if "kernel_size" in self.named else 1)
-        padding, dilation = self.option("padding", 0), self.option("dilation", 1)
-        if padding == "same":  # of an odd padding the larger half is at the end
-            pairs = zip(_pair(dilation), kernel, strict=True)
-            padding = [d * (k - 1) // 2 for d, k in pairs]
-        padding = 0 if padding == "valid" else padding
-        rule = _transposed if _operation(self.node) == "conv_transpose2d" else _window
-        return self.each(rule, kernel, stride, padding, dilation)
-
-    def padded(self) -> list[_Axis]:
-        left, right, top, bottom = (*self.args[1], 0, 0)[:4]
-        sides, mode = ((top, bottom), (left, right)), self.option("mode", "constant")
-        pairs = zip(self.axes, sides, strict=True)
-        return [_Axis(_outside(axis.matrix, *side, mode), axis.jump) for axis, side in pairs]
-
-    def sliced(self) -> list[_Axis]:
-        axes, dim, step = list(self.axes), self.option("dim", 0) % 4, self.option("step", 1)
-        if dim >= 2:
-            axis, cut = axes[dim - 2], slice(self.named.get("start"), self.named.get("end"), step)
-            axes[dim - 2] = _Axis(axis.matrix[:, :, cut], axis.jump * step)
-        return axes
-
-    def reach(self) -> list[_Axis] | None:
-        """Axes of the output; None if the operation is not known."""
-        name, spatial = _operation(self.node).removesuffix("_"), len(self.shape) == 4
-        dims = self.option("dim", 0) if spatial else 0
-        dims = {dim % 4 for dim in (dims if isinstance(dims, Sequence) else [dims])}
-        flat = all(axis.matrix.shape[2] == 1 for axis in self.axes)
-        pointwise = torch.Tag.pointwise in getattr(self.node.target, "tags", ())
-        pointwise = pointwise or name in _POINTWISE
-        written = self.node.args[0]
-        in_place = name != _operation(self.node)
-        if in_place and _operation(written) in _VIEWS and len(written.args[0].users) > 1:
-            return None  # a part is changed of a map that others read
-        if pointwise and spatial or (pointwise or name == "linear") and flat:
-            return self.union()
-        if name in ("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d") and spatial:
-            return self.window()
-        scale = self.option("scale_factors", None)
-        if name in ("upsample_nearest2d", "pixel_shuffle"):
-            return self.each(_resized, scale, "nearest")
-        if name == "upsample_bilinear2d":
-            return self.each(_resized, scale, "linear", bool(self.named["align_corners"]))
-        if name in ("pad", "constant_pad_nd") and len(self.args[1]) <= 4:
-            return self.padded()
-        if name == "slice" and spatial:
-            return self.sliced()
-        if name in ("cat", "softmax") and dims == {1} or name in ("mean", "sum") and dims == {1}:
-            return self.union()
-        if name in ("chunk", "split", "split_with_sizes", "getitem", "unbind"):
-            return self.axes if self.before is None or self.size == self.before[2:] else None
-        if name == "batch_norm" and not self.named["training"]:
-            return self.axes
-        if name in ("batch_norm", "instance_norm", "group_norm", "layer_norm") and spatial:
-            return self.everything()
-        if name in ("adaptive_avg_pool2d", "adaptive_max_pool2d") and self.size != (1, 1):
-            return self.each(_blocks)
-        if name in ("adaptive_avg_pool2d", "adaptive_max_pool2d"):
-            return self.everything()
-        if name in ("mean", "sum", "amax", "amin") and len(self.before) == 4:
-            over = self.named.get("dim") or (0, 1, 2, 3)
-            return self.everything() if {d % 4 for d in over} >= {2, 3} else None
-        if name in ("flatten", "view", "reshape", "squeeze", "unsqueeze") and flat:
-            return self.axes
-        if name == "flatten" and len(self.shape) == 2:  # the linear layer behind it mixes all
-            return self.everything()
-        return None
-
-
 # --- the network ---
 
 
@@ -312,7 +86,7 @@ class ReceptiveField:
     stride: tuple[Fraction, Fraction]
     global_layers: tuple[str, ...]
     rows: tuple[dict, ...]
-    axes: tuple[_Axis, _Axis]
+    axes: tuple[Axis, Axis]
 
     def _extremes(self, axis: int) -> tuple[int, int]:
         found = self.axes[axis].extremes()
@@ -372,7 +146,8 @@ def receptive_field(
 
     Raises:
         NotImplementedError: If the network has an operation without a rule; it is named.
-        ValueError: If the shape has not four positive numbers or the network cannot be traced.
+        ValueError: If the shape has not four positive numbers, the network cannot be traced,
+            returns several outputs, or does not depend on its input.
 
     >>> receptive_field(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 1, 3))).height
     (5, 5)
@@ -388,32 +163,38 @@ def receptive_field(
             f"torch.export cannot trace {type(model).__name__} on {tuple(input_shape)}: {error}; "
             "its forward must take one image batch and not depend on pixel values"
         ) from error
-    wanted = exported.graph_signature.user_inputs[0]
+    signature = exported.graph_signature
+    if len(signature.user_outputs) != 1:
+        raise ValueError(
+            f"{type(model).__name__} returns {len(signature.user_outputs)} outputs, and each has a "
+            "receptive field of its own; wrap the network so that it returns one of them"
+        )
     reach, rows, global_layers = {}, [], []
     for node in exported.graph.nodes:
-        if node.op == "placeholder" and node.name == wanted:
-            reach[node] = [_Axis(torch.eye(n + 1, n)[:, None]) for n in input_shape[2:]]
+        if node.op == "placeholder" and node.name == signature.user_inputs[0]:
+            reach[node] = [Axis(torch.eye(n + 1, n)[:, None]) for n in input_shape[2:]]
         inputs = [reach[source] for source in node.all_input_nodes if source in reach]
-        if node.op == "output" and inputs:
-            axes = reach[node.args[0][-1]]
         if node.op != "call_function" or not inputs or "assert" in str(node.target):
             continue
         if not isinstance(node.meta["val"], Tensor | list | tuple):
             continue
-        seen = _Node(node, inputs)
+        seen = Node(node, inputs)
         axes = seen.reach()
         if axes is None:
             raise NotImplementedError(
-                f"receptive_field has no rule for {node.target} of layer {_label(node)!r} with "
-                f"output shape {seen.shape}; replace the layer or add a rule in _Node.reach"
+                f"receptive_field has no rule for {node.target} of layer {label(node)!r} with "
+                f"output shape {seen.shape}; replace the layer or add a rule to ippy/reach.py"
             )
         reach[node] = axes
         if seen.is_global:
-            global_layers.append(_label(node))
+            global_layers.append(label(node))
         sizes = dict(zip(("height", "width"), (axis.extremes() for axis in axes), strict=True))
         jumps = tuple(axis.jump for axis in axes)
-        facts = {"layer": _label(node), "operation": _operation(node), "size": seen.size}
+        facts = {"layer": label(node), "operation": operation(node), "size": seen.size}
         rows.append({**facts, **sizes, "stride": jumps})
+    axes = next((reach[node] for node in reach if node.name == signature.user_outputs[0]), None)
+    if axes is None:
+        raise ValueError(f"the output of {type(model).__name__} does not depend on its input")
     return ReceptiveField(
         tuple(input_shape[2:]),
         tuple(axis.matrix.shape[2] for axis in axes),
@@ -446,7 +227,7 @@ def _mean_pool(
 ):
     if ceil_mode or return_indices:
         raise NotImplementedError("measured has no linear twin for this max-pooling")
-    channels, kernel = x.shape[1], _pair(kernel_size)
+    channels, kernel = x.shape[1], pair(kernel_size)
     weight = x.new_full((channels, 1, *kernel), 1 / (kernel[0] * kernel[1]))
     return F.conv2d(x, weight, None, stride or kernel, padding, dilation, channels)
 
@@ -469,6 +250,9 @@ def measured(
 
     Returns:
         One :class:`Box` per position.
+
+    Raises:
+        NotImplementedError: If a max-pooling returns its indices or rounds sizes up.
     """
     linear = copy.deepcopy(model).double().cpu()
     generator = torch.Generator().manual_seed(0)

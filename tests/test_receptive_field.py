@@ -300,6 +300,8 @@ def test_field_larger_than_the_image_is_an_error_where_its_size_is_asked_for():
         (Lambda(lambda x: torch.cat([x, x], 2)), (1, 1, 8, 8), NotImplementedError, "aten.cat"),
         (Lambda(lambda x: x.view(1, 1, 4, 16)), (1, 1, 8, 8), NotImplementedError, "aten.view"),
         (nn.Linear(8, 8), (1, 1, 8, 8), NotImplementedError, "aten.linear.*add a rule"),
+        (Lambda(lambda x: (x, x + 1)), (1, 1, 8, 8), ValueError, "Lambda returns 2 outputs"),
+        (Lambda(lambda x: torch.ones(1, 1, 8, 8)), (1, 1, 8, 8), ValueError, "does not depend"),
     ],
 )
 def test_what_cannot_be_followed_is_named(model, shape, error, words):
