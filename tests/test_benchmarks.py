@@ -49,7 +49,7 @@ def test_every_ablation_costs_the_same_and_changes_something():
     base = ablation.BASE
     for name, change in ablation.CHANGES.items():
         recipe = replace(base, **change)
-        side = 64 if name == "crops without margin" else recipe.crop or 256
+        side = base.crop if name == "crops without margin" else recipe.crop or 256
         pixels = recipe.steps * recipe.batch_size * side**2
         assert pixels == pytest.approx(base.steps * base.batch_size * base.crop**2, rel=0.02)
         assert (recipe == base) == (name == "the recipe" or name in ablation.LOSSES)
@@ -85,6 +85,7 @@ def test_the_table_shows_every_stored_result(capsys):
         assert f"{key}: step, ours, crops" in text
     assert all(f"time to quality, seed {seed}" in text for seed in range(bench.SEEDS["course"]))
     assert all(f"ablation: {run}" in text for run in ablation.runs())
+    assert "CTProjector  " in text and "rotate and sum  " in text
 
 
 def test_an_unknown_benchmark_is_named(capsys):

@@ -218,11 +218,7 @@ def browser() -> str:
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves quietly, and modules as what they are, whatever the machine's registry says."""
-
-    extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {
-        ".js": "text/javascript",
-    }
+    """Serves quietly."""
 
     def log_message(self, *args) -> None:
         pass
