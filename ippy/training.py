@@ -57,7 +57,15 @@ def fast_path(device: torch.device | str = "cpu") -> dict:
     return {"precision": precision, "channels_last": kind != "mps"}
 
 
-def _batch(images: Tensor, operator: Operator, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
+#: A forward model, or for varying ones a function of the step: forward model and noise level.
+Task = Operator | Callable[[int], tuple[Operator, float]]
+
+
+def _at(task: Task, step: int, noise_level: float) -> tuple[Operator, float]:
+    return (task, noise_level) if isinstance(task, Operator) else task(step)
+
+
+def _batch(images: Tensor, task: Task, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
     """The global batch of one step, a function of (seed, step): measurements and truth.
 
     The whole image is measured and both are cut at the same place, so a crop contains light from
@@ -70,7 +78,7 @@ def _batch(images: Tensor, operator: Operator, recipe: Recipe, step: int) -> tup
     if recipe.flips:
         x = x.flip([axis for axis, flip in zip((2, 3), flips, strict=True) if flip])
     x = x / 255
-    y_delta = measure(x, operator, recipe.noise_level, generator=generator)
+    y_delta = measure(x, *_at(task, step, recipe.noise_level), generator=generator)
     side, (n, _, height, width) = recipe.crop, x.shape
     if side is None or side >= min(height, width):
         return y_delta, x
@@ -98,21 +106,21 @@ def _as_images(dataset: Dataset | Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _fingerprint(recipe: Recipe, images: Tensor, operator: Operator) -> str:
+def _fingerprint(recipe: Recipe, images: Tensor, task: Task) -> str:
     """Identifies a run: a checkpoint of another recipe, data set or blur is not continued."""
     facts = [recipe.as_dict(), list(images.shape)]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     digest.update(images[:: max(1, len(images) // 64)].numpy().tobytes())
     probe = torch.zeros(1, images.shape[1], *images.shape[-2:])
     probe[..., images.shape[-2] // 2, images.shape[-1] // 2] = 1
-    digest.update(operator(probe).numpy().tobytes())
+    digest.update(_at(task, 0, recipe.noise_level)[0](probe).numpy().tobytes())
     return digest.hexdigest()
 
 
 def train(
     model: nn.Module,
     dataset: Dataset | Tensor,
-    operator: Operator,
+    operator: Task,
     recipe: Recipe,
     *,
     val_dataset: Dataset | Tensor | None = None,
@@ -133,7 +141,8 @@ def train(
         model: Network from (N, C, H, W) to the same shape, already initialised.
         dataset: Clean images: a data set of (C, H, W) tensors in [0, 1], or a tensor
             (N, C, H, W), uint8 or float in [0, 1].
-        operator: Forward model for the data set's image shape.
+        operator: Forward model for the data set's image shape; or a function of the step that gives
+            a forward model and a noise level, for training on ranges (validation: at step 0).
         recipe: Steps, batch size, learning rate, noise level and the rest.
         val_dataset: Clean validation images; without them there is no validation.
         checkpoint: File that is written at every validation; the caller removes it.
@@ -161,7 +170,7 @@ def train(
     images = _as_images(dataset)
     if val_dataset is not None:  # measured once: the noise of an image is that of its index
         val_x = _as_images(val_dataset)[: recipe.val_images].float() / 255
-        val_y = measure(val_x, operator, recipe.noise_level, seed=recipe.seed)
+        val_y = measure(val_x, *_at(operator, 0, recipe.noise_level), seed=recipe.seed)
     fast = fast or fast_path(device)
     memory = torch.channels_last if fast["channels_last"] else torch.contiguous_format
     network = accelerator.prepare(model.to(memory_format=memory))
@@ -372,7 +381,8 @@ def load_or_train(
         print(f"{key}: no weights in {folder.name}/, training for {recipe.steps} steps")
         return train_and_save(key, data=data, weights_dir=folder, resume=True)
     model, card = weights.load(path), weights.read_card(path)
-    print(f"{key}: {card['parameters']:,} parameters, trained for {card['recipe']['steps']} steps")
+    steps = card["recipe"]["steps"]
+    print(f"{key}: {card['parameters']:,} parameters, trained for {steps:,} steps")
     return model, card["history"]
 
 
