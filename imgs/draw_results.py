@@ -7,7 +7,9 @@ import torch
 
 from ippy import data, evaluation, metrics, training, utilities
 from ippy.operators import Blurring
+from ippy.receptive_field import effective
 from ippy.recipes import KERNEL, task_operator
+from ippy.studies.width import best_linear
 
 matplotlib.use("Agg")
 IMGS = Path(__file__).resolve().parent
@@ -48,6 +50,14 @@ def main() -> None:
     chapter = {"measured": y_delta, "correction": correction}
     figure = utilities.show_images(chapter, vmin=[0, -0.3], vmax=[1, 0.3], width=4.5)
     save(figure, "chapter_residual_learning")
+
+    x = data.materialise(data.SyntheticDataset(64)).float() / 255
+    measured = evaluation.measure(x, K)
+    used, _ = effective(unet, measured[:8])
+    used = (used / used.max()).clamp(min=1e-4).log10()[98:159, 98:159] / 4 + 1
+    filter31 = best_linear(measured, x, (31,))[31]
+    chapter = {"seen by a UNet": used, "best linear filter": 0.5 + filter31 / filter31.abs().max()}
+    save(utilities.show_images(chapter, width=4.5), "chapter_receptive_field")
 
 
 if __name__ == "__main__":

@@ -1,78 +1,15 @@
-"""The book's experiments over seeds: run once, resumable run by run, stored as JSON.
+"""Experiments of the first chapters: classical baselines, skips, starts, families, depth."""
 
-A study is a dictionary of runs. Each run is a function without arguments that returns plain data;
-its seed decides the initialisation; batches, crops and noise are the same in all runs. What is
-finished is kept in the user's cache directory, so an interrupted study goes on where it stopped,
-unless this file has changed since. Pages plot the result, ``weights/results/<name>.json``.
-"""
-
-import hashlib
-import inspect
-import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from ippy import data, evaluation, metrics, training, weights
+from ippy import data, evaluation, metrics, training
 from ippy.models import SimpleCNN
 from ippy.recipes import SHAPE, Recipe, identity_init, task_operator
-from ippy.utilities import atomic_write
-
-__all__ = ["STUDIES", "Chain", "DeepChain", "gradient_norms", "result", "run"]
-
-
-def result(name: str) -> dict:
-    """The stored result of a study: ``runs`` (key -> data), ``seconds``, ``machine``, summary.
-
-    Raises:
-        FileNotFoundError: If the study has not been run; the message says how to.
-    """
-    path = weights.WEIGHTS_DIR / "results" / f"{name}.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no result {path.name}; restore it with 'git checkout weights' or run "
-            f"'python -m ippy study {name}'"
-        )
-    return json.loads(path.read_text("utf-8"))
-
-
-def run(name: str, out: Path | None = None, study: tuple | None = None) -> dict:
-    """Run what is missing of study ``name`` and store the result.
-
-    Args:
-        name: Key of :data:`STUDIES`.
-        out: Folder of the result; ``weights/results`` if None.
-        study: Functions that make and summarise the runs; those of :data:`STUDIES` if None.
-    """
-    make_runs, summarise = study or STUDIES[name]
-    source = Path(inspect.getsourcefile(make_runs))
-    code = hashlib.sha256(source.read_bytes()).hexdigest()[:8]  # other settings: start anew
-    partial_path = data.cache_dir() / "studies" / f"{name}-{code}.json"
-    done = json.loads(partial_path.read_text("utf-8")) if partial_path.is_file() else {}
-    runs = make_runs()
-    for key in tqdm([key for key in runs if key not in done], desc=name, unit="run"):
-        start = time.perf_counter()
-        done[key] = {**runs[key](), "seconds": round(time.perf_counter() - start, 1)}
-        atomic_write({partial_path: json.dumps(done).encode()})
-    stored = {
-        "study": name,
-        **summarise(done),
-        "seconds": round(sum(value["seconds"] for value in done.values())),
-        "machine": weights.machine(),
-        "runs": {key: done[key] for key in runs},
-    }
-    text = json.dumps(stored, indent=1) + "\n"
-    path = Path(out or weights.WEIGHTS_DIR / "results") / f"{name}.json"
-    atomic_write({path: text.encode()})
-    partial_path.unlink(missing_ok=True)
-    return stored
-
 
 # --- baselines: regularisation parameters of the classical methods, chosen on training images ---
 
@@ -94,11 +31,11 @@ def _baseline(noise_level: float) -> dict:
     return {"psnr": psnr}
 
 
-def _baselines() -> dict[str, Callable]:
+def baselines() -> dict[str, Callable]:
     return {f"{level:g}": partial(_baseline, level) for level in (0.01, 0.05, 0.2)}
 
 
-def _choose(done: dict) -> dict:
+def choose(done: dict) -> dict:
     best = {
         level: {m: LAMBDAS[m][max(range(len(v)), key=v.__getitem__)] for m, v in r["psnr"].items()}
         for level, r in done.items()
@@ -186,7 +123,7 @@ def _skip_and_start_run(skip: bool, identity: bool, seed: int) -> dict:
     return {"step": [0, *fitted["step"]], "val_mse": [first, *fitted["val_mse"]]}
 
 
-def _skip_and_start() -> dict[str, Callable]:
+def skip_and_start() -> dict[str, Callable]:
     return {
         f"{'skip' if skip else 'no skip'}, {'identity' if start else 'default'}, {seed}": partial(
             _skip_and_start_run, skip, start, seed
@@ -213,7 +150,7 @@ def _generalise(family: str, skip: bool, seed: int) -> dict:
     return {"mse": mse}
 
 
-def _generalisation() -> dict[str, Callable]:
+def generalisation() -> dict[str, Callable]:
     return {
         f"{family}, {'skip' if skip else 'no skip'}, {seed}": partial(
             _generalise, family, skip, seed
@@ -256,18 +193,10 @@ def _depth_run(depth: int, kind: str, seed: int) -> dict:
     return {"gradient_norms": norms, **fitted}
 
 
-def _depth() -> dict[str, Callable]:
+def depth() -> dict[str, Callable]:
     return {
         f"{kind}, {depth}, {seed}": partial(_depth_run, depth, kind, seed)
         for seed in range(3)
         for depth in DEPTHS
         for kind in KINDS
     }
-
-
-STUDIES: dict[str, tuple[Callable[[], dict], Callable[[dict], dict]]] = {
-    "baselines": (_baselines, _choose),
-    "skip_and_start": (_skip_and_start, lambda done: {}),
-    "generalisation": (_generalisation, lambda done: {}),
-    "depth": (_depth, lambda done: {}),
-}
