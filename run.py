@@ -199,24 +199,30 @@ def setup() -> None:
 # -- Commands ------------------------------------------------------------------------------------
 
 
-def build() -> int:
-    """Build the site from nothing, every warning an error."""
-    SITE.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryFile(dir=SITE.parent) as room:
+def build(site: Path, source: str = ".") -> int:
+    """Build the site of the source from nothing, every warning an error."""
+    site.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=site.parent) as room:
         room.write(bytes(20_000_000))  # a full or read-only disk shows here, not in mid-build
-    shutil.rmtree(SITE, ignore_errors=True)  # pages that are no longer in the book must go
+    shutil.rmtree(site, ignore_errors=True)  # pages that are no longer in the book must go
     start = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
     options = ["--all", "-n", "-W", "--keep-going"]
-    return call([venv_python(), "-c", start, "build", *options, "."])
+    return call([venv_python(), "-c", start, "build", *options, source])
 
 
 def book(args: list) -> int:
-    """set up if needed, build the site, say where to open it"""
-    options("book", args)
+    """set up if needed, build the site, say where to open it (--no-solutions: without them)"""
+    site, source = SITE, "."
+    without = options("book", args, no_solutions=False).no_solutions
     setup()
-    if build():
+    if without:  # a copy of the source, so that pages, search and downloads all lack them
+        copy = SITE.parent / "no-solutions"
+        if call([venv_python(), BOOK / "_ext" / "no_solutions.py", ROOT, copy]):
+            raise SystemExit("run.py: the solutions could not be left out; see above.")
+        site, source = copy / "_build" / "html", str(copy)
+    if build(site, source):
         raise SystemExit("run.py: the build failed; its messages stand above.")
-    index = SITE / "index.html"
+    index = site / "index.html"
     say(f"\nThe book is ready. Open {index}\n(or click {index.as_uri()})")
     return 0
 
@@ -237,7 +243,7 @@ def test(args: list) -> int:
             failed.append("ruff check")
         if call([*ruff, "format", "--check", "."]):
             failed.append("ruff format --check")
-        if build():
+        if build(SITE):
             failed.append("the build")
         if failed:
             say(f"\nrun.py: failed before the tests: {', '.join(failed)}; see above.\n")
@@ -314,7 +320,7 @@ def options(command: str, args: list, **known) -> argparse.Namespace:
     )
     for name, default in known.items():
         kind = {"action": "store_true"} if default is False else {"type": type(default)}
-        parser.add_argument("--" + name, default=default, **kind)
+        parser.add_argument("--" + name.replace("_", "-"), default=default, **kind)
     return parser.parse_args(args)
 
 

@@ -1,85 +1,17 @@
 """Draw the book's diagrams and its logo as SVG: ``python imgs/draw_diagrams.py [FOLDER]``.
 
-Every file is plain text made by this script alone, the same bytes on every machine (a test
-redraws and compares). A drawing brings its own background, which follows the reader's colour
-scheme together with the lines, so that it can be read on any page and on paper.
+Every file is plain text, the same bytes on every machine (a test redraws and compares). A drawing
+brings its own background, which follows the reader's colour scheme together with the lines, so that
+it can be read on any page and on paper. Networks are drawn by ``svg_networks.py``, the common parts
+by ``svg_parts.py``.
 """
 
 import random
-import re
 import sys
-from html import escape
 from pathlib import Path
 
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-STYLE = f"""
-    .bg {{ fill: #ffffff }}
-    .line {{ stroke: #3d4852; fill: none; stroke-width: 2 }} .head {{ fill: #3d4852 }}
-    .box {{ fill: #e8f1f8; stroke: #1b5e93; stroke-width: 2 }}
-    .act {{ fill: #f4efe6; stroke: #8a6d3b }}
-    .skip {{ stroke: #b3541e }} .skiphead {{ fill: #b3541e }}
-    text {{ font-family: {FONT}; font-size: 16px; fill: #222832; text-anchor: middle }}
-    .small {{ font-size: 14px; fill: #48566b }} .math {{ font-style: italic; font-size: 19px }}
-    .bold {{ font-weight: 600 }} .skiptext {{ font-size: 14px; fill: #9c4312 }}
-    @media (prefers-color-scheme: dark) {{
-      .bg {{ fill: #121212 }} .line {{ stroke: #c3ccd5 }} .head {{ fill: #c3ccd5 }}
-      .box {{ fill: #14283a; stroke: #7db7e8 }} .act {{ fill: #2b261c; stroke: #c8a96a }}
-      .skip {{ stroke: #f0925c }} .skiphead {{ fill: #f0925c }}
-      text {{ fill: #e2e7ec }} .skiptext {{ fill: #f4a97c }} .small {{ fill: #b4bfca }}
-    }}"""
-
-
-def text(x: float, y: float, words: str, cls: str = "label") -> str:
-    """A line of text centred at x; ``_{a}`` and ``^{a}`` are subscript and superscript."""
-    out = ""
-    for part in re.split(r"([_^]\{[^}]*\})", words):
-        if part[:2] in ("_{", "^{"):
-            shift = 5 if part[0] == "_" else -7
-            out += f'<tspan dy="{shift}" font-size="72%">{escape(part[2:-1])}</tspan>'
-            out += f'<tspan dy="{-shift}">&#8203;</tspan>'  # back to the line, with no width
-        else:
-            out += escape(part)
-    return f'<text class="{cls}" x="{x:g}" y="{y:g}">{out}</text>'
-
-
-def box(x: float, y: float, w: float, h: float, *lines: str, cls: str = "box") -> str:
-    """A rounded box whose first line is bold and whose other lines are small."""
-    top = y + h / 2 + 6 - 10 * (len(lines) - 1)
-    words = [
-        text(x + w / 2, top + 20 * i, t, "small" if i else "bold") for i, t in enumerate(lines)
-    ]
-    return (
-        f'<rect class="{cls}" x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" rx="7"/>'
-        + "".join(words)
-    )
-
-
-def arrow(x1: float, y1: float, x2: float, y2: float) -> str:
-    """A straight horizontal or vertical arrow from the first point to the second."""
-    if y1 == y2:
-        head, end = f"M{x2:g} {y2:g}l-10 -5.5v11z", f"H{x2 - 8:g}"
-    else:
-        head, end = f"M{x2:g} {y2:g}l-5.5 -10h11z", f"V{y2 - 8:g}"
-    return f'<path class="line" d="M{x1:g} {y1:g}{end}"/><path class="head" d="{head}"/>'
-
-
-def skip(x1: float, y1: float, x2: float, y2: float, by: float) -> str:
-    """A skip connection: from the first point at height ``by`` across, then into the second."""
-    down = 1 if by < y2 else -1
-    d = f"M{x1:g} {y1:g}V{by + 10 * down:g}q0 {-10 * down} 10 {-10 * down}H{x2 - 10:g}"
-    d += f"q10 0 10 {10 * down}V{y2 - 9 * down:g}"
-    return (
-        f'<path class="line skip" d="{d}"/>'
-        f'<path class="skiphead" d="M{x2:g} {y2:g}l-5.5 {-10 * down}h11z"/>'
-    )
-
-
-def plus(x: float, y: float) -> str:
-    """A circle with a plus sign: the sum of what arrives."""
-    return (
-        f'<circle class="box" cx="{x:g}" cy="{y:g}" r="15"/>'
-        f'<path class="line" d="M{x - 8:g} {y:g}h16M{x:g} {y - 8:g}v16"/>'
-    )
+from svg_networks import NETWORKS
+from svg_parts import arrow, box, page, plus, skip, text
 
 
 def picture(x: float, y: float, size: float, blur: bool, noise: bool, sharp: float = 1.0) -> str:
@@ -107,19 +39,6 @@ def picture(x: float, y: float, size: float, blur: bool, noise: bool, sharp: flo
     return (
         f'<svg x="{x:g}" y="{y:g}" width="{size:g}" height="{size:g}" viewBox="0 0 100 100">'
         f'<rect width="100" height="100" fill="#0b0b0b"/>{shapes}</svg>'
-    )
-
-
-def page(width: int, height: int, title: str, description: str, *parts: str, defs: str = "") -> str:
-    """A whole SVG file of the given size."""
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" role="img">\n'
-        f"  <title>{escape(title)}</title>\n  <desc>{escape(description)}</desc>\n"
-        f"  <style>{STYLE}\n  </style>\n{defs}"
-        f'  <rect class="bg" width="{width}" height="{height}"/>\n  '
-        + "\n  ".join(parts)
-        + "\n</svg>\n"
     )
 
 
@@ -158,39 +77,6 @@ def task() -> str:
         text(793, mid + 80, "f_{Θ}(y^{δ})", "math"),
         text(793, mid + 102, "reconstruction", "small"),
         defs=defs,
-    )
-
-
-def rescnn() -> str:
-    """ResCNN: three convolutions whose output is added to the input."""
-    mid, parts, x = 132, [], 92
-    parts.append(text(44, mid + 6, "y^{δ}", "math"))
-    for name, channels, act in (
-        ("conv 3×3", "1 → 32", "ReLU"),
-        ("conv 3×3", "32 → 32", "ReLU"),
-        ("conv 3×3", "32 → 1", "tanh"),
-    ):
-        parts.append(arrow(x - 18 if x > 92 else 68, mid, x, mid))
-        parts.append(box(x + 2, mid - 34, 104, 68, name, channels))
-        parts.append(arrow(x + 108, mid, x + 128, mid))
-        parts.append(box(x + 130, mid - 22, 66, 44, act, cls="box act"))
-        x += 216
-    parts += [
-        arrow(x - 18, mid, x + 50, mid),
-        text(x + 14, mid + 40, "correction", "small"),
-        plus(x + 67, mid),
-        skip(78, mid - 1, x + 67, mid - 16, 50),
-        text((78 + x + 67) / 2, 38, "skip: the measurement itself", "skiptext"),
-        arrow(x + 84, mid, x + 112, mid),
-        text(x + 148, mid + 6, "f_{Θ}(y^{δ})", "math"),
-    ]
-    return page(
-        940,
-        200,
-        "ResCNN",
-        "Three 3 by 3 convolutions with 1, 32, 32 and 1 channels, ReLU after the first two and "
-        "tanh after the third, compute a correction; a skip connection adds the input to it.",
-        *parts,
     )
 
 
@@ -269,7 +155,6 @@ def receptive_field() -> str:
         parts.append(text(8, y + 20, name, "start"))
         parts.append(text(end + 50, y + 20, str(max(field) - min(field) + 1), "bold"))
     style = """
-    .start { text-anchor: start }
     .cell { fill: #dbe4ed } .in { fill: #1b5e93 } .lit { fill: #4f97cf } .out { fill: #b3541e }
     .fan { fill: none; stroke: #4f97cf; stroke-width: 1.5; opacity: 0.6 }
     @media (prefers-color-scheme: dark) {
@@ -290,20 +175,38 @@ def receptive_field() -> str:
 
 CHAPTERS = (
     ("Inverse problems", "images, operators, noise", "and classical baselines"),
+    ("A plain CNN", "convolutions, training,", "saving and loading"),
     ("Residual learning", "learn the correction,", "as a target and as a block"),
+    ("Receptive fields", "what a network sees,", "uses, and needs"),
+    ("UNet", "several scales at once,", "and what skips return"),
+    ("UNet variants", "residual, attention,", "nested, volumes"),
+    ("Comparison", "quality, cost, failures,", "and which to choose"),
 )
 
 
 def chapter_map() -> str:
-    """The way through the chapters that stand."""
-    w, gap, x, parts = 250, 60, 20, []
+    """The way through the chapters, in rows of four."""
+    w, h, gap, row, left, parts = 196, 92, 26, 4, 16, []
     for i, lines in enumerate(CHAPTERS):
-        parts.append(box(x, 20, w, 92, *lines))
-        if i + 1 < len(CHAPTERS):
-            parts.append(arrow(x + w + 4, 66, x + w + gap - 4, 66))
-        x += w + gap
-    names = " then ".join(lines[0].lower() for lines in CHAPTERS)
-    return page(x - gap + 20, 132, "Map of the chapters", f"Read in this order: {names}.", *parts)
+        x, y = left + (w + gap) * (i % row), 20 + (h + 48) * (i // row)
+        parts.append(box(x, y, w, h, *lines))
+        if i and i % row == 0:  # from the end of the row above back to the start of this one
+            back, middle = left + (w + gap) * (row - 1) + w / 2, y - 26
+            parts.append(
+                f'<path class="line" d="M{back:g} {y - 48 + 4:g}V{middle - 8:g}q0 8 -8 8'
+                f'H{x + w / 2 + 8:g}q-8 0 -8 8"/>'
+            )
+            parts.append(arrow(x + w / 2, middle + 6, x + w / 2, y - 3))
+        elif i:
+            parts.append(arrow(x - gap + 3, y + h / 2, x - 3, y + h / 2))
+    names = ", ".join(lines[0] for lines in CHAPTERS)
+    return page(
+        2 * left + row * w + (row - 1) * gap,
+        y + h + 20,
+        "Map of the chapters",
+        f"Boxes joined by arrows, to be read in this order: {names}.",
+        *parts,
+    )
 
 
 def logo() -> str:
@@ -323,11 +226,11 @@ def logo() -> str:
 
 DRAWINGS = {
     "task.svg": task,
-    "rescnn.svg": rescnn,
     "residual_block.svg": residual_block,
     "receptive_field.svg": receptive_field,
     "map.svg": chapter_map,
     "logo.svg": logo,
+    **NETWORKS,
 }
 
 

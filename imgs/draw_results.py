@@ -21,6 +21,7 @@ def save(figure, name: str, dpi: int = 110) -> None:
     figure.savefig(IMGS / f"{name}.png", dpi=dpi, metadata={"Software": None})
 
 
+@torch.no_grad()
 def main() -> None:
     """Draw the result, and one picture for each chapter."""
     x, K = data.sample_image("thorax"), task_operator()
@@ -45,6 +46,12 @@ def main() -> None:
     chapter = {"measured": noisy, "divided by H": naive}
     save(utilities.show_images(chapter, width=4.5), "chapter_inverse_problems")
 
+    cnn, _ = training.load_or_train("SimpleCNN")
+    first = torch.relu(cnn.conv1(y_delta))
+    second = torch.relu(cnn.conv2(first))
+    chapter = {"first layer": strongest_map(first), "second layer": strongest_map(second)}
+    save(utilities.show_images(chapter, width=4.5), "chapter_cnn")
+
     rescnn, _ = training.load_or_train("ResCNN")
     correction = evaluation.reconstruct(rescnn, y_delta) - y_delta
     chapter = {"measured": y_delta, "correction": correction}
@@ -53,11 +60,36 @@ def main() -> None:
 
     x = data.materialise(data.SyntheticDataset(64)).float() / 255
     measured = evaluation.measure(x, K)
-    used, _ = effective(unet, measured[:8])
+    with torch.enable_grad():
+        used, _ = effective(unet, measured[:8])
     used = (used / used.max()).clamp(min=1e-4).log10()[98:159, 98:159] / 4 + 1
     filter31 = best_linear(measured, x, (31,))[31]
     chapter = {"seen by a UNet": used, "best linear filter": 0.5 + filter31 / filter31.abs().max()}
     save(utilities.show_images(chapter, width=4.5), "chapter_receptive_field")
+
+    e1 = unet.enc1(y_delta)
+    deep = unet.bottleneck(unet.enc3(unet.enc2(e1)))
+    chapter = {"finest level": strongest_map(e1), "coarsest level": strongest_map(deep)}
+    save(utilities.show_images(chapter, width=4.5), "chapter_unet")
+
+    attention, _ = training.load_or_train("AttentionUNet")
+    seen = {}
+    gate = attention.dec2.attn
+    handle = gate.psi.register_forward_hook(lambda _, __, out: seen.update(alpha=out.sigmoid()))
+    evaluation.reconstruct(attention, y_delta)
+    handle.remove()
+    chapter = {"measured": y_delta, "attention": seen["alpha"]}
+    save(utilities.show_images(chapter, width=4.5), "chapter_unet_variants")
+
+    x = data.sample_image("thorax")
+    errors = {"error of TV": pictures["TV"] - x, "error of the UNet": pictures["UNet"] - x}
+    save(utilities.show_images(errors, vmin=-0.1, vmax=0.1, width=4.5), "chapter_comparison")
+
+
+def strongest_map(maps: torch.Tensor) -> torch.Tensor:
+    """The channel that varies most, (1, C, H, W) -> (H, W), scaled to [0, 1]."""
+    chosen = maps[0, maps[0].std((1, 2)).argmax()]
+    return chosen / chosen.max()
 
 
 if __name__ == "__main__":

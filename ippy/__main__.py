@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ippy import data, evaluation, operators, recipes, studies, training, weights
+from ippy.utilities import atomic_write
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,8 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--weights-dir", type=Path, default=weights.WEIGHTS_DIR)
     study = commands.add_parser("study", help="run an experiment of the book and store its result")
     study.add_argument("name", choices=sorted(studies.STUDIES))
-    check = commands.add_parser("weights", help="check weight files against their cards")
-    check.add_argument("action", nargs="?", choices=["verify"], default="verify")
+    check = commands.add_parser("weights", help="check weight files, or write their table")
+    check.add_argument("action", nargs="?", choices=["verify", "table"], default="verify")
     check.add_argument("--weights-dir", type=Path, default=weights.WEIGHTS_DIR)
     return parser
 
@@ -56,6 +57,8 @@ def _train(args: argparse.Namespace) -> None:
             f"{key}: validation MSE {history['val_mse'][-1]:.3g} after "
             f"{history['seconds'] / 60:.1f} minutes, stored in {args.out.name}/{key}.pth"
         )
+    if (args.out / "README.md").is_file():
+        _write_table(args.out)
 
 
 def _read_kernel(path: Path) -> torch.Tensor:
@@ -93,7 +96,14 @@ def _evaluate(args: argparse.Namespace) -> None:
         print(f"{name:13s} {value['mse']:9.2e} {value['psnr']:6.2f} {value['ssim']:6.3f}")
 
 
+def _write_table(folder: Path) -> None:
+    atomic_write({folder / "README.md": weights.readme(folder).encode()})
+    print(f"the table of {folder.name}/README.md is that of its cards")
+
+
 def _weights(args: argparse.Namespace) -> None:
+    if args.action == "table":
+        return _write_table(args.weights_dir)
     report = weights.verify(args.weights_dir)
     for key, verdict in report.items():
         print(f"{key}: {verdict}")

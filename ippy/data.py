@@ -29,8 +29,9 @@ __all__ = [
     "materialise", "read_grey", "sample_image",
 ]  # fmt: skip
 
-#: First entry of the random seed of every synthetic image: the splits can never share an image.
+#: First entry of the random seed of every synthetic image, so that no two splits share an image.
 SPLIT_SEEDS = {"train": 1, "val": 2, "test": 3}
+#: Kinds of synthetic images.
 KINDS = ("mixed", "dead_leaves", "thorax")
 
 _IMGS = Path(__file__).resolve().parents[1] / "imgs"

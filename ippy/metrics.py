@@ -41,7 +41,7 @@ def mse(x: Tensor, x_true: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def psnr(x: Tensor, x_true: Tensor, data_range: float = 1.0, mask: Tensor | None = None) -> Tensor:
-    r"""Peak signal-to-noise ratio in decibel, $10\log_{10}(\text{data\_range}^2/\text{MSE})$.
+    r"""Peak signal-to-noise ratio in decibel, $10\log_{10}(\mathrm{data\_range}^2/\text{MSE})$.
 
     Args:
         x: Reconstructions, shape (N, C, H, W).

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 __all__ = ["GENERATOR_VERSION", "dead_leaves", "thorax"]
 
-#: Part of every cache key: raised whenever the same seed gives other images.
+#: Part of every cache key; raised whenever the same seed gives other images.
 GENERATOR_VERSION = 2
 
 _STEP = np.linspace(0, 1, 16)

@@ -11,8 +11,11 @@ from ippy import models, operators
 __all__ = ["KERNEL", "NOISE_LEVEL", "RECIPES", "SHAPE", "Recipe", "identity_init", "task_operator"]
 
 # The task of the whole book: motion blur of 9 pixels at 20 degrees, one percent of noise.
+#: Height and width of the images, in pixels.
 SHAPE = (256, 256)
+#: The motion blur, as arguments of :class:`ippy.operators.Blurring`.
 KERNEL = {"kernel_type": "motion", "kernel_size": 9, "motion_angle": 20.0}
+#: Relative noise level.
 NOISE_LEVEL = 0.01
 
 
@@ -147,6 +150,7 @@ _UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
 # identity (see benchmarks/ablation.py); the two CNNs do not, since a chapter compares starts.
 _BUDGET = {"steps": 20_000, "batch_size": 4, "crop": 64, "val_every": 500, "quick_steps": 300}
 
+#: Key of a weight file -> how it was made.
 RECIPES: dict[str, Recipe] = {
     "SimpleCNN": Recipe("SimpleCNN", _CNN, **_BUDGET),
     "ResCNN": Recipe("ResCNN", _CNN, **_BUDGET),

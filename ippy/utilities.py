@@ -71,7 +71,7 @@ def atomic_write(files: Mapping[Path, bytes]) -> None:
 def gaussian_noise(
     y: Tensor, noise_level: float, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    r"""White Gaussian noise $e$ with $\|e\|_2 = \text{noise\_level}\cdot\|y\|_2$ for each image.
+    r"""White Gaussian noise $e$ with $\|e\|_2 = \mathrm{noise\_level}\cdot\|y\|_2$ for each image.
 
     The noise is returned, not added: ``y_delta = y + gaussian_noise(y, 0.01)``. Every image is
     scaled by its own norm, so its noise does not depend on its batch mates' grey values.

@@ -1,5 +1,6 @@
 """The book's source (citations, exercises, figures, stored outputs) and its built site, if any."""
 
+import importlib
 import importlib.util
 import re
 import statistics
@@ -13,6 +14,10 @@ import nbformat
 import pytest
 import yaml
 from pybtex.database import parse_file
+from sphinx.cmd.build import build_main
+from sphinx.util.inventory import InventoryFile
+
+from ippy import weights
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK, SITE = ROOT / "book", ROOT / "_build" / "html"
@@ -123,6 +128,18 @@ def test_citations_resolve(path: Path) -> None:
 
 
 @each_page
+def test_every_figure_is_named_and_referred_to(path: Path) -> None:
+    names = [options.get("name") for _, _, options in directives(path, "figure")]
+    if path.suffix == ".ipynb":
+        figures = [c.metadata.get("mystnb", {}).get("figure") for c in cells(path, "code")]
+        names += [figure.get("name") for figure in figures if figure is not None]
+    assert None not in names, "a figure without a name"
+    assert len(names) == len(set(names)), "two figures of one name"
+    referred = set(re.findall(r"\{numref\}`(?:[^`<]*<)?([^`>]+)>?`", prose(path)))
+    assert set(names) <= referred, f"no numref to {', '.join(sorted(set(names) - referred))}"
+
+
+@each_page
 def test_every_exercise_has_one_folded_solution(path: Path) -> None:
     exercises = [o.get("label") for _, _, o in directives(path, "exercise", "exercise-start")]
     solutions = directives(path, "solution", "solution-start")
@@ -132,6 +149,26 @@ def test_every_exercise_has_one_folded_solution(path: Path) -> None:
         assert options.get("class") == "dropdown", f"the solution of {argument} is not folded"
     for gate in ("exercise", "solution"):
         assert len(directives(path, f"{gate}-start")) == len(directives(path, f"{gate}-end"))
+
+
+def selfchecks(path: Path) -> list[str]:
+    """The contents of a page's self-check boxes."""
+    box = r"^(:{4,})\{admonition\}[^\n]*\n:class: selfcheck\n(.*?)^\1[ \t]*$"
+    return [content for _, content in re.findall(box, prose(path), re.M | re.S)]
+
+
+@each_page
+def test_self_checks_are_well_formed(path: Path) -> None:
+    boxes = selfchecks(path)
+    assert len(boxes) == len(re.findall(r"^:class:.*\bselfcheck\b", prose(path), re.M))
+    for box in boxes:
+        question, _, answer = box.partition(":::{dropdown} Answer\n")
+        numbers = [int(n) for n in re.findall(r"^(\d+)\. \S", question, re.M)]
+        assert question.strip() and not re.match(r"\d+\.", question.strip()), f"no question: {box}"
+        assert len(numbers) >= 2 and numbers == list(range(1, len(numbers) + 1)), box
+        right = re.match(r"\*\*(\d+)\.\*\* \S", answer)
+        assert right and int(right[1]) in numbers, f"the answer begins with **number.**: {box}"
+        assert answer.rstrip().endswith("\n:::"), f"the answer is not closed: {box}"
 
 
 @each_page
@@ -198,7 +235,8 @@ def test_notebook_file_is_small_and_names_its_language(path: Path) -> None:
     assert metadata.get("language_info", {}).get("pygments_lexer") == "ipython3"
 
 
-def test_drawings_are_what_the_code_draws(tmp_path: Path) -> None:
+def test_drawings_are_what_the_code_draws(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "imgs")
     diagrams = load(ROOT / "imgs" / "draw_diagrams.py")
     diagrams.main(tmp_path)
     assert len(list(tmp_path.iterdir())) == len(diagrams.DRAWINGS)
@@ -235,6 +273,102 @@ def test_frame_needs_neither_git_nor_repository(tmp_path: Path, monkeypatch) -> 
     assert frame.git_remote(tmp_path) == ""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert frame.git_remote(ROOT) == ""
+
+
+@pytest.fixture(scope="module")
+def api() -> ModuleType:
+    """The extension behind the API reference."""
+    return load(BOOK / "_ext" / "book_api.py")
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("ippy.operators.Blurring", "ippy.operators.Blurring"),
+        ("operators.Blurring((256, 256))", "ippy.operators.Blurring"),
+        ("SimpleUNet", "ippy.models.SimpleUNet"),
+        ("rf.effective", "ippy.receptive_field.effective"),
+        ("load_or_train(key)", "ippy.training.load_or_train"),
+        ("Operator.T", "ippy.operators.Operator.T"),
+        ("width.best_linear", "ippy.studies.width.best_linear"),
+        ("ippy.metrics", "ippy.metrics"),
+        ("result", None),  # a word
+        ("T", None),  # a method without its class
+        ("K.T(y)", None),
+        ("KINDS", None),  # two of them
+        ("UNet", None),  # the end of a name is not the name
+        ("torch.nn.Conv2d", None),
+        ("x + SimpleUNet", None),
+        ("python -m ippy train UNet", None),
+    ],
+)
+def test_inline_code_finds_its_entry(api: ModuleType, code: str, name: str | None) -> None:
+    kinds = {
+        "ippy.metrics": "module",
+        "ippy.operators.Blurring": "class",
+        "ippy.operators.Operator.T": "property",
+        "ippy.models.SimpleUNet": "class",
+        "ippy.receptive_field.effective": "function",
+        "ippy.training.load_or_train": "function",
+        "ippy.studies.result": "function",
+        "ippy.studies.width.best_linear": "function",
+        "ippy.data.KINDS": "data",
+        "ippy.studies.KINDS": "data",
+    }
+    assert api.find(code, kinds) == name
+
+
+def test_text_links_to_the_reference_and_headings_do_not(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(BOOK / "_ext")
+    (tmp_path / "book").mkdir()
+    (tmp_path / "conf.py").write_text("extensions = ['book_api']\n", encoding="utf-8")
+    entries = ".. py:function:: pack.one.some_name(x)\n\n   About ``some_name``.\n"
+    (tmp_path / "book" / "api.rst").write_text(f":orphan:\n\nAPI\n===\n\n{entries}", "utf-8")
+    page = "Head ``some_name``\n==================\n\n"
+    page += "``one.some_name(2)``, ``other_name``, :py:func:`pack.one.some_name`\n"
+    (tmp_path / "index.rst").write_text(page, encoding="utf-8")
+    options = ["-q", "-b", "html", str(tmp_path), str(tmp_path / "out")]
+    assert build_main(options) == 0
+    body = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"<a [^>]*><a ", body), "a link in a link"
+    links = re.findall(r'<a class="reference internal" href="(book/api.html#[^"]+)"[^>]*>', body)
+    assert links == ["book/api.html#pack.one.some_name"] * 2  # the transform's and the role's
+    assert re.search(r'pack.one.some_name"><code[^>]*><span class="pre">one.some_name', body)
+    reference = (tmp_path / "out" / "book" / "api.html").read_text(encoding="utf-8")
+    assert "About <code" in reference, "a link from the reference to itself"
+
+
+def test_formulas_of_docstrings_become_roles(api: ModuleType) -> None:
+    lines = [r"Noise $e$ with $\|e\|_2 =", r"c\|y\|_2$ and :math:`K`.", "", "It costs 5$ or 6 $."]
+    api.typeset(None, "function", "f", None, None, lines)
+    assert lines == [
+        r"Noise :math:`e` with :math:`\|e\|_2 = c\|y\|_2` and :math:`K`.",
+        "",
+        "It costs 5$ or 6 $.",
+    ]
+
+
+def test_reference_has_every_public_name() -> None:
+    if not (SITE / "objects.inv").exists():
+        pytest.skip("no built site: run 'python run.py book' first")
+    with (SITE / "objects.inv").open("rb") as file:
+        inventory = InventoryFile.load(file, "", lambda base, path: path)
+    entries = {name for kind, found in inventory.items() if kind[:3] == "py:" for name in found}
+    modules = re.findall(r"automodule:: (\S+)", (BOOK / "api.md").read_text(encoding="utf-8"))
+    assert len(modules) >= 13
+    for module in map(importlib.import_module, modules):
+        for name in module.__all__:
+            if callable(getattr(module, name)):  # a constant is shown if a comment explains it
+                assert f"{module.__name__}.{name}" in entries
+    page = (SITE / "book" / "api.html").read_text(encoding="utf-8")
+    page = re.sub(r"<script.*?</script>", "", page, flags=re.S)
+    assert "math notranslate" in page
+    assert "$" not in page, "a formula that is not typeset"
+
+
+def test_table_of_weights_is_that_of_the_cards() -> None:
+    stored = (weights.WEIGHTS_DIR / "README.md").read_text(encoding="utf-8")
+    assert stored == weights.readme(), "renew it: python -m ippy weights table"
 
 
 class Resources(HTMLParser):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ippy import models
-from ippy.models import cnn, unet
+from ippy.models import cnn, unet, unet_3d
 
 UNETS = {
     "SimpleUNet": models.SimpleUNet,
@@ -46,11 +46,12 @@ def test_exports():
         *("SimpleCNN", "ResCNN", "SimpleUNet", "ResidualUNet", "AttentionUNet", "UNetPP"),
         *("DoubleConv", "ResidualDoubleConv", "DownBlock", "UpBlock"),
         *("AttentionGate", "AttentionUpBlock"),
+        *("UNet3D", "DoubleConv3d", "DownBlock3d", "UpBlock3d"),
     }
     assert all(issubclass(getattr(models, name), nn.Module) for name in models.__all__)
 
 
-@pytest.mark.parametrize("module", [cnn, unet])
+@pytest.mark.parametrize("module", [cnn, unet, unet_3d])
 def test_docstring_examples(module):
     result = doctest.testmod(module)
     assert result.attempted > 0
@@ -359,3 +360,112 @@ def test_skip_of_another_level(size):
     skip = images(1, 3, *size)
     with pytest.raises(ValueError, match=rf"skip \(1, 3, {size[0]}, {size[1]}\).*check the level"):
         models.UpBlock(8, 3, 3)(images(1, 8, 5, 6), skip)
+
+
+# ---------------------------------------------------------------- volumes
+
+
+def small_3d(in_ch: int = 1, out_ch: int = 1) -> models.UNet3D:
+    torch.manual_seed(0)
+    return models.UNet3D(in_ch, out_ch, 4)
+
+
+def kernels_from_2d(weights: dict) -> dict:
+    """3-D weights that treat every slice as the 2-D weights do: only the middle slice is filled.
+
+    A transposed convolution of stride 2 writes both new slices from one, so it gets the kernel
+    twice; max-pooling over two equal slices changes nothing.
+    """
+    lifted = {}
+    for name, w in weights.items():
+        lifted[name] = w
+        if w.ndim == 4 and ".up." in name:
+            lifted[name] = w[:, :, None].repeat(1, 1, 2, 1, 1)
+        elif w.ndim == 4:
+            lifted[name] = w.new_zeros(*w.shape[:2], w.shape[-1], *w.shape[2:])
+            lifted[name][:, :, w.shape[-1] // 2] = w
+    return lifted
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(8, 8, 8), (9, 15, 17), (16, 11, 8), (23, 8, 31), (20, 16, 12)])
+def test_volume_keeps_its_size(size):
+    assert small_3d()(images(1, 1, *size)).shape == (1, 1, *size)
+    assert small_3d(2, 3)(images(2, 2, *size)).shape == (2, 3, *size)
+
+
+@pytest.mark.parametrize(("base_ch", "in_ch", "out_ch"), [(32, 1, 1), (5, 3, 2)])
+def test_parameter_count_of_the_3d_unet(base_ch, in_ch, out_ch):
+    def double(a, b):  # two convolutions with 27 taps
+        return 27 * (a * b + b * b) + 2 * b
+
+    expected, c = double(in_ch, base_ch) + base_ch * out_ch + out_ch, base_ch
+    for fine, coarse in ((c, 2 * c), (2 * c, 4 * c), (4 * c, 8 * c)):
+        expected += double(fine, coarse) + (8 * coarse * fine + fine) + double(2 * fine, fine)
+    assert count(models.UNet3D(in_ch, out_ch, base_ch)) == expected
+    if base_ch == 32:
+        assert expected == 5_599_713
+
+
+def test_3d_unet_has_the_layer_names_of_the_2d_unet():
+    assert list(small_3d().state_dict()) == list(small("SimpleUNet").state_dict())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(16, 24, 32), (19, 21, 30)])
+def test_3d_unet_whose_kernels_are_flat_is_the_2d_unet_slice_by_slice(size):
+    flat, volume = small("SimpleUNet"), small_3d()
+    volume.load_state_dict(kernels_from_2d(flat.state_dict()), strict=True)
+    x = images(2, 1, 1, *size[1:]).expand(-1, -1, size[0], -1, -1)  # every slice the same
+    torch.testing.assert_close(volume(x)[:, :, 0], flat(x[:, :, 0]), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(volume(x)[:, :, -1], flat(x[:, :, 0]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(16, 16, 16), (17, 19, 24)])
+def test_gradient_reaches_every_parameter_of_the_3d_unet(size):
+    model = small_3d()
+    model(images(2, 1, *size)).square().mean().backward()
+    dead = [k for k, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert dead == []
+
+
+@pytest.mark.parametrize(("depth", "used"), [(8, False), (15, False), (16, True)])
+def test_thin_volumes_leave_the_outer_kernel_slices_of_the_bottleneck_unused(depth, used):
+    model = small_3d()
+    model(images(1, 1, depth, 16, 16)).square().mean().backward()
+    grad = model.bottleneck.block.block[0].weight.grad
+    assert grad[:, :, 1].abs().max() > 0
+    assert bool(grad[:, :, 0].abs().max() > 0) == used
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("axis", [2, 3, 4])
+def test_one_voxel_reaches_its_neighbours_along_every_axis(axis):
+    model, x = small_3d(), images(1, 1, 16, 16, 16)
+    changed = x.clone()
+    changed[0, 0, 8, 8, 8] += 1
+    moved = (model(changed) - model(x))[0, 0].abs()
+    others = [a - 2 for a in (2, 3, 4) if a != axis]
+    assert (moved.amax(dim=others) > 1e-7).sum() > 8
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (16, 16, 16), (1, 1, 16, 16), (1, 1, 1, 16, 16, 16)])
+def test_not_a_batch_of_volumes(shape):
+    with pytest.raises(ValueError, match=rf"\(N, 1, D, H, W\).*{len(shape)} dimensions, not 5"):
+        small_3d()(images(*shape))
+
+
+def test_volume_with_wrong_number_of_channels():
+    with pytest.raises(ValueError, match=r"\(2, 16, 1, 16, 16\): 16 input.*swap the axes C and D"):
+        small_3d()(images(2, 16, 1, 16, 16))
+
+
+@pytest.mark.parametrize("size", [(7, 16, 16), (16, 7, 16), (16, 16, 1)])
+def test_volume_too_small(size):
+    with pytest.raises(ValueError, match="D, H and W must be at least 8 voxels; pad the volume or"):
+        small_3d()(images(1, 1, *size))
+
+
+def test_skip_of_another_level_in_3d():
+    with pytest.raises(ValueError, match=r"skip \(1, 3, 12, 10, 10\).*check the level"):
+        models.UpBlock3d(8, 3, 3)(images(1, 8, 5, 5, 5), images(1, 3, 12, 10, 10))

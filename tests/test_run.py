@@ -258,6 +258,26 @@ def test_book_builds_strictly_drops_stale_pages_and_says_where(run, calls, capsy
     assert str(run.SITE / "index.html") in out and "%20" in out  # the path and its address
 
 
+def test_book_without_solutions_has_a_folder_of_its_own(run, calls, capsys):
+    kept = run.SITE / "index.html"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert run.main(["book", "--no-solutions"]) == 0
+    cut, build = calls.seen
+    copy = run.ROOT / "_build" / "no-solutions"
+    assert cut[-3:] == [str(run.BOOK / "_ext" / "no_solutions.py"), str(run.ROOT), str(copy)]
+    assert build[-6:] == ["build", "--all", "-n", "-W", "--keep-going", str(copy)]
+    assert kept.exists()
+    assert str(copy / "_build" / "html" / "index.html") in capsys.readouterr().out
+
+
+def test_book_does_not_build_what_could_not_be_cut(run, calls):
+    calls.fail = str(run.BOOK / "_ext" / "no_solutions.py")
+    with pytest.raises(SystemExit, match="solutions could not be left out"):
+        run.main(["book", "--no-solutions"])
+    assert len(calls.seen) == 1
+
+
 def test_book_fails_with_its_build(run, calls):
     calls.fail = "build"
     with pytest.raises(SystemExit, match="the build failed"):

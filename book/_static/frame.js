@@ -37,13 +37,15 @@ window.addEventListener("load", () => {
   for (const event of ["toggle", "click"]) document.addEventListener(event, () => setTimeout(reach), true); // unfolded
   window.MathJax?.startup?.promise.then(reach);
 
-  // The receptive-field explorer takes the place of its picture.
-  if (all(".rf-explorer").length) {
+  // Scripts that few pages need: the explorer in place of its picture, the answers of self-check boxes.
+  const fetchScript = (name, then = () => {}) => {
     const script = document.createElement("script");
-    script.src = new URL("receptive_field.js", ownAddress);
-    script.addEventListener("load", () => receptiveField.mountAll());
+    script.src = new URL(name, ownAddress);
+    script.addEventListener("load", then);
     document.head.append(script);
-  }
+  };
+  if (all(".rf-explorer").length) fetchScript("receptive_field.js", () => receptiveField.mountAll());
+  if (all(".selfcheck").length) fetchScript("selfcheck.js");
 
   // Paper cannot unfold anything.
   let opened = [];

@@ -13,18 +13,23 @@ from ippy.models.unet import (
     UNetPP,
     UpBlock,
 )
+from ippy.models.unet_3d import DoubleConv3d, DownBlock3d, UNet3D, UpBlock3d
 
 __all__ = [
     "AttentionGate",
     "AttentionUNet",
     "AttentionUpBlock",
     "DoubleConv",
+    "DoubleConv3d",
     "DownBlock",
+    "DownBlock3d",
     "ResCNN",
     "ResidualDoubleConv",
     "ResidualUNet",
     "SimpleCNN",
     "SimpleUNet",
+    "UNet3D",
     "UNetPP",
     "UpBlock",
+    "UpBlock3d",
 ]

@@ -41,7 +41,7 @@ class Operator(nn.Module):
 
     @property
     def T(self) -> Operator:
-        """The adjoint as an operator: ``K.T(y)`` is ``K.adjoint(y)``, and ``K.T.T`` is ``K``."""
+        """The adjoint as an operator; ``K.T(y)`` is ``K.adjoint(y)``, and ``K.T.T`` is ``K``."""
         return _Transposed(self)
 
     def __matmul__(self, x: Tensor) -> Tensor:

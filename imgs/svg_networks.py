@@ -1,0 +1,314 @@
+"""Drawings of the book's networks, with the channels and sizes of the networks themselves."""
+
+import torch
+from svg_parts import arrow, box, page, plus, skip, text, times
+from torch import nn
+
+from ippy import models
+
+
+def output_shapes(model: nn.Module, *shape: int) -> dict[str, tuple[int, ...]]:
+    """The shape each layer gives for an input of this shape, without computing anything."""
+    shapes = {}
+    for name, layer in model.named_modules():
+        layer.register_forward_hook(
+            lambda _, __, out, name=name: shapes.update({name: tuple(out.shape)})
+        )
+    model.to("meta")(torch.empty(shape, device="meta"))
+    return shapes
+
+
+def change(*layers: nn.Module) -> str:
+    """Channels before and after some layers in a row, as ``1 → 32``."""
+    convs = [m for layer in layers for m in layer.modules() if hasattr(m, "in_channels")]
+    return f"{convs[0].in_channels} → {convs[-1].out_channels}"
+
+
+def size(shape: tuple[int, ...]) -> str:
+    """The sizes of the spatial axes, as ``256 × 256``."""
+    return " × ".join(map(str, shape[2:]))
+
+
+def _chain(model: nn.Module, parts: list[str], y: float, tanh: bool) -> float:
+    """Draw the three convolutions of a CNN from the input on; return where they end."""
+    x, acts = 92, ["ReLU", "ReLU", "tanh" if tanh else ""]
+    parts.append(text(44, y + 6, "y^{δ}", "math"))
+    for conv, act in zip((model.conv1, model.conv2, model.conv3), acts, strict=True):
+        k = "×".join(map(str, conv.kernel_size))
+        parts.append(arrow(x - 18 if x > 92 else 68, y, x, y))
+        parts.append(box(x + 2, y - 34, 104, 68, f"conv {k}", change(conv)))
+        if act:
+            parts.append(arrow(x + 108, y, x + 128, y))
+            parts.append(box(x + 130, y - 22, 66, 44, act, cls="box act"))
+        x += 216 if act else 126
+    return x
+
+
+def simplecnn() -> str:
+    """SimpleCNN: three convolutions in a row."""
+    parts, mid, model = [], 58, models.SimpleCNN(1, 1, 32)
+    x = _chain(model, parts, mid, tanh=False)
+    parts += [arrow(x - 18, mid, x + 10, mid), text(x + 48, mid + 6, "f_{Θ}(y^{δ})", "math")]
+    return page(
+        x + 100,
+        116,
+        "SimpleCNN",
+        f"Three 3 by 3 convolutions in a row, with {change(model.conv1)}, {change(model.conv2)} "
+        f"and {change(model.conv3)} channels, and ReLU after the first two.",
+        *parts,
+    )
+
+
+def rescnn() -> str:
+    """ResCNN: three convolutions whose output is added to the input."""
+    parts, mid, model = [], 132, models.ResCNN(1, 1, 32)
+    x = _chain(model, parts, mid, tanh=True)
+    parts += [
+        arrow(x - 18, mid, x + 50, mid),
+        text(x + 14, mid + 40, "correction", "small"),
+        plus(x + 67, mid),
+        skip(78, mid - 1, x + 67, mid - 16, 50),
+        text((78 + x + 67) / 2, 38, "skip: the measurement itself", "skiptext"),
+        arrow(x + 84, mid, x + 112, mid),
+        text(x + 148, mid + 6, "f_{Θ}(y^{δ})", "math"),
+    ]
+    return page(
+        940,
+        200,
+        "ResCNN",
+        f"Three 3 by 3 convolutions with {change(model.conv1)}, {change(model.conv2)} and "
+        f"{change(model.conv3)} channels, ReLU after the first two and tanh after the third, "
+        "compute a correction; a skip connection adds the input to it.",
+        *parts,
+    )
+
+
+def residual_unet_block() -> str:
+    """The block of ResidualUNet where the channels change: two convolutions and a shortcut."""
+    block, mid, w = models.ResidualUNet().enc2.block, 150, 112
+    parts = [text(28, mid + 6, "x", "math"), arrow(44, mid, 94, mid)]
+    parts += [
+        box(96, mid - 34, w, 68, "conv 3×3", change(block.conv1)),
+        arrow(210, mid, 230, mid),
+        box(232, mid - 22, 66, 44, "ReLU", cls="box act"),
+        arrow(300, mid, 320, mid),
+        box(322, mid - 34, w, 68, "conv 3×3", change(block.conv2)),
+        arrow(436, mid, 482, mid),
+        plus(499, mid),
+        arrow(516, mid, 546, mid),
+        box(548, mid - 22, 66, 44, "ReLU", cls="box act"),
+        arrow(616, mid, 646, mid),
+        text(684, mid + 6, "output", "small"),
+        skip(68, mid - 1, 499, mid - 16, 54),
+        box(210, 20, w + 30, 68, "conv 1×1", change(block.shortcut)),
+        text(420, 42, "shortcut", "skiptext"),
+    ]
+    return page(
+        730,
+        204,
+        "The block of the residual UNet",
+        f"A 3 by 3 convolution, {change(block.conv1)} channels, ReLU, and a second one, "
+        f"{change(block.conv2)}; a 1 by 1 convolution, {change(block.shortcut)}, leads around them "
+        "and is added before the last ReLU.",
+        *parts,
+    )
+
+
+def unet() -> str:
+    """SimpleUNet: four levels, with channels and sizes for an image of 256 × 256 pixels."""
+    model = models.SimpleUNet()
+    shapes = output_shapes(model, 1, model.in_ch, 256, 256)
+    w, h, pitch, shift, left, right = 116, 60, 104, 46, 156, 546
+    parts, said = [], []
+    names = [("enc1", "dec1"), ("enc2", "dec2"), ("enc3", "dec3")]
+    for level, (enc, dec) in enumerate(names):
+        y, a, b = 24 + pitch * level, left + shift * level, right - shift * level
+        middle, below = y + h / 2, y + h
+        down, up = a + w - 34, b + 34
+        channels, coarse = shapes[enc][1], model.get_submodule(dec).up
+        parts += [
+            text(10, middle + 5, size(shapes[enc]), "small start"),
+            box(a, y, w, h, enc, change(model.get_submodule(enc))),
+            box(b, y, w, h, dec, change(model.get_submodule(dec).block)),
+            f'<path class="line skip" d="M{a + w + 3} {middle:g}H{b - 11}"/>',
+            f'<path class="skiphead" d="M{b - 3} {middle:g}l-10 -5.5v11z"/>',
+            text((a + w + b) / 2, middle - 9, f"skip: {channels}", "skiptext"),
+            arrow(down, below + 3, down, below + pitch - h - 3),
+            text(down - 9, below + 26, "pool 2×2", "small end"),
+            arrow(up, below + pitch - h - 3, up, below + 3),
+            text(up + 10, below + 26, f"up 2×2, {change(coarse)}", "small start"),
+        ]
+        said.append(f"{channels} channels of {size(shapes[enc])}")
+    y, bottom = 24 + pitch * 3, "bottleneck"
+    a, end = left + 2 * shift + w - 54, right - 2 * shift + 54
+    parts += [
+        text(10, y + h / 2 + 5, size(shapes[bottom]), "small start"),
+        box(a, y, end - a, h, bottom, change(model.bottleneck)),
+        text(116, 60, "y^{δ}", "math"),
+        arrow(132, 54, left - 3, 54),
+        arrow(right + w + 3, 54, right + w + 25, 54),
+        box(right + w + 28, 24, 104, h, "conv 1×1", change(model.out_conv)),
+        arrow(right + w + 135, 54, right + w + 157, 54),
+        text(right + w + 194, 60, "f_{Θ}(y^{δ})", "math"),
+        text(
+            430, y + h + 36, "enc, bottleneck, dec: two 3×3 convolutions, each with ReLU.", "small"
+        ),
+        text(
+            430,
+            y + h + 56,
+            "Numbers in and beside the boxes are channels; on the left, pixels.",
+            "small",
+        ),
+    ]
+    said.append(f"{shapes[bottom][1]} channels of {size(shapes[bottom])}")
+    return page(
+        900,
+        y + h + 72,
+        "SimpleUNet",
+        f"Down the left side the encoder: {', then '.join(said)} pixels in the bottleneck. Up the "
+        "right side the decoder with the same sizes; on three levels a skip leads straight across.",
+        *parts,
+    )
+
+
+def attention_gate() -> str:
+    """The gate of the finest level of AttentionUNet."""
+    gate, top, mid, low = models.AttentionUNet().dec1.attn, 54, 100, 146
+    parts = [
+        text(52, top + 1, "g", "math"),
+        text(52, top + 22, "from below", "small"),
+        text(52, low + 1, "s", "math"),
+        text(52, low + 22, "skip", "small"),
+        arrow(98, top, 138, top),
+        arrow(98, low, 138, low),
+        box(140, top - 32, 116, 56, "W_{g}: 1×1", change(gate.gate_proj)),
+        box(140, low - 24, 116, 56, "W_{s}: 1×1", change(gate.skip_proj)),
+        f'<path class="line" d="M256 {top - 4}H292q10 0 10 10V{mid - 17}"/>',
+        f'<path class="line" d="M256 {low + 4}H292q10 0 10 -10V{mid + 17}"/>',
+        plus(302, mid),
+        arrow(319, mid, 347, mid),
+        box(349, mid - 22, 66, 44, "ReLU", cls="box act"),
+        arrow(417, mid, 445, mid),
+        box(447, mid - 28, 96, 56, "ψ: 1×1", change(gate.psi)),
+        arrow(545, mid, 573, mid),
+        box(575, mid - 22, 44, 44, "σ", cls="box act"),
+        arrow(621, mid, 697, mid),
+        text(658, mid - 10, "α", "math"),
+        times(714, mid),
+        skip(116, low + 1, 714, mid + 16, 208),
+        text(415, 228, "the skip itself", "skiptext"),
+        arrow(731, mid, 761, mid),
+        text(794, mid + 6, "α ⊙ s", "math"),
+    ]
+    return page(
+        840,
+        244,
+        "The attention gate",
+        "The map g from below and the skip s each pass a 1 by 1 convolution and are added; ReLU, a "
+        f"1 by 1 convolution from {change(gate.psi)} channel and a sigmoid give one weight alpha "
+        "per pixel, with which the skip is multiplied.",
+        *parts,
+    )
+
+
+def unetpp() -> str:
+    """The grid of UNet++: nodes, poolings, upsamplings, skips."""
+    model = models.UNetPP()
+    shapes = output_shapes(model, 1, model.in_ch, 256, 256)
+    w, h, px, py, left, top, parts = 112, 60, 200, 116, 160, 76, []
+
+    def corner(i: int, j: int) -> tuple[float, float]:
+        return left + px * j + px / 2 * i, top + py * i
+
+    for i in range(3):
+        parts.append(text(10, top + py * i + 35, size(shapes[f"x{i}_0"]), "small start"))
+        for j in range(3 - i):
+            x, y = corner(i, j)
+            parts.append(box(x, y, w, h, f"x{i}_{j}", change(model.get_submodule(f"x{i}_{j}"))))
+            if i and j == 0:
+                parts.append(arrow(x - px / 2 + w - 18, y - py + h + 3, x + 18, y - 4))
+                parts.append(text(x - 22, y - 22, "pool 2×2", "small end"))
+            if i:
+                parts.append(arrow(x + w - 18, y - 3, x + px / 2 + 18, y - py + h + 4))
+            if j:
+                parts.append(
+                    f'<path class="line skip" d="M{x - px + w + 3:g} {y + h / 2:g}H{x - 11:g}"/>'
+                    f'<path class="skiphead" d="M{x - 3:g} {y + h / 2:g}l-10 -5.5v11z"/>'
+                )
+    (x, y), (last, _) = corner(0, 0), corner(0, 2)
+    parts += [
+        skip(x + w / 2, y - 1, last + w / 2, y - 2, 42),
+        text((x + last + w) / 2, 30, "skips: every earlier node of the row", "skiptext"),
+        text(corner(1, 1)[0] + w + 22, top + py - 18, "up 2×2, bilinear", "small start"),
+        text(120, y + 36, "y^{δ}", "math"),
+        arrow(136, y + 30, x - 3, y + 30),
+        arrow(last + w + 3, y + 30, last + w + 21, y + 30),
+        box(last + w + 24, y, 104, h, "conv 1×1", change(model.out_conv)),
+        arrow(last + w + 131, y + 30, last + w + 149, y + 30),
+        text(last + w + 188, y + 36, "f_{Θ}(y^{δ})", "math"),
+    ]
+    nodes = [name for name, _ in model.named_children() if name.startswith("x")]
+    said = ", ".join(f"{n} {change(model.get_submodule(n))}" for n in nodes)
+    return page(
+        908,
+        top + 2 * py + h + 24,
+        "UNet++",
+        f"Six nodes in a triangle, with channels before and after: {said}. Poolings lead down the "
+        "left edge, upsamplings from every node up to the next node of the row above, skips from "
+        "every node to all later ones of its row.",
+        *parts,
+    )
+
+
+def unet3d() -> str:
+    """A volume on its way through UNet3D, drawn to scale."""
+    model, scale, base, x = models.UNet3D(), 1.25, 190, 16
+    shapes = output_shapes(model, 1, model.in_ch, 32, 64, 64)
+    stages = ["enc1", "enc2", "enc3", "bottleneck", "dec3", "dec2", "dec1"]
+    parts, tops, column = [], {}, 112
+    for i, name in enumerate(stages):
+        _, channels, d, h, w = shapes[name]
+        w, h, d = scale * w, scale * h, scale * d * 0.45
+        middle = x + column / 2
+        a, b = middle - (w + d) / 2, base - (h - d) / 2 - 24
+        parts.append(
+            f'<path class="box" d="M{a:g} {b:g}h{w:g}v{h:g}h{-w:g}z"/>'
+            f'<path class="box" d="M{a:g} {b:g}l{d:g} {-d:g}h{w:g}l{-d:g} {d:g}z"/>'
+            f'<path class="box" d="M{a + w:g} {b:g}l{d:g} {-d:g}v{h:g}l{-d:g} {d:g}z"/>'
+        )
+        if i:
+            parts.append(arrow(tops[stages[i - 1]][2] + 5, base - 24, a - 5, base - 24))
+        tops[name] = (middle, b - d, a + w + d)
+        parts += [
+            text(middle, 268, name, "bold"),
+            text(middle, 290, f"{channels} channels", "small"),
+            text(middle, 310, size(shapes[name]).replace(" × ", "×"), "small"),
+        ]
+        x += column + 8
+    for i, by in enumerate((34, 62, 90)):
+        (x1, y1, _), (x2, y2, _) = tops[stages[i]], tops[stages[-1 - i]]
+        parts.append(skip(x1, y1 - 4, x2, y2 - 4, by))
+    parts.append(text(x / 2, 22, "skips", "skiptext"))
+    parts.append(text(x / 2, 340, "sizes are depth × height × width, in voxels", "small"))
+    said = ", ".join(
+        f"{name} {shapes[name][1]} channels of {size(shapes[name])}" for name in stages
+    )
+    return page(
+        x + 8,
+        356,
+        "UNet3D",
+        f"Seven boxes that shrink and grow again, the sizes of the maps: {said} voxels. Three "
+        "skips join maps of equal size.",
+        *parts,
+    )
+
+
+NETWORKS = {
+    "simplecnn.svg": simplecnn,
+    "rescnn.svg": rescnn,
+    "residual_unet_block.svg": residual_unet_block,
+    "unet.svg": unet,
+    "attention_gate.svg": attention_gate,
+    "unetpp.svg": unetpp,
+    "unet3d.svg": unet3d,
+}

@@ -1,0 +1,64 @@
+"""What several tests share: a page with the book's static files, opened in a real browser."""
+
+import functools
+import html
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+STATIC = Path(__file__).resolve().parents[1] / "book" / "_static"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+FLAGS = "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
+
+
+def browser() -> str:
+    """Path of a Chromium; without one the test is skipped, or fails where CI is set."""
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        reason = f"no browser: none of {', '.join(BROWSERS)} found, and CHROMIUM is not set"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return found
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves quietly."""
+
+    def log_message(self, *args) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def show(tmp_path_factory) -> Callable:
+    """Open a page of a folder with the book's static files; return the JSON that it leaves."""
+    chromium, folder = browser(), tmp_path_factory.mktemp("site")
+    shutil.copytree(STATIC, folder / "_static")
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def run(page: str, anchor: str = "", data: object = None) -> dict:
+        (folder / "page.html").write_text(page, encoding="utf-8")
+        (folder / "data.json").write_text(json.dumps(data), encoding="utf-8")
+        profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
+        url = f"http://127.0.0.1:{server.server_port}/page.html{anchor}"
+        options = [*FLAGS.split(), profile, "--virtual-time-budget=60000", "--dump-dom"]
+        done = subprocess.run(
+            [chromium, *options, url], capture_output=True, encoding="utf-8", timeout=600
+        )
+        found = re.search(r"<pre>(.+?)</pre>", done.stdout, re.S)
+        assert found, f"the page left no result: {done.stdout[-2000:]} {done.stderr[-2000:]}"
+        return json.loads(html.unescape(found[1]))
+
+    yield run
+    server.shutdown()
+    server.server_close()
