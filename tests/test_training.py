@@ -62,6 +62,24 @@ def test_training_is_a_function_of_the_seed():
     assert not same(fit()[0], fit(replace(RECIPE, seed=1))[0])
 
 
+def test_a_task_may_be_a_function_of_the_step():
+    constant = fit()[0]
+    torch.manual_seed(RECIPE.seed)
+    model, seen = RECIPE.build(), []
+
+    def task(step):
+        seen.append(step)
+        return K, RECIPE.noise_level
+
+    options = {"fast": SLOW, "val_dataset": IMAGES, "progress": False}
+    training.train(model, IMAGES, task, RECIPE, **options)
+    assert same(model, constant)
+    assert set(seen) == set(range(RECIPE.steps))
+    other = RECIPE.build()
+    training.train(other, IMAGES, lambda step: (K, 0.5), RECIPE, **options)
+    assert not same(other, constant)
+
+
 def test_batches_and_noise_follow_the_seed_and_the_step():
     images = (IMAGES * 255).round().to(torch.uint8)
     first = training._batch(images, K, RECIPE, 3)

@@ -23,7 +23,7 @@ from ippy.utilities import generator_for
 
 __all__ = [
     "ANGLES", "H_EDGES", "CONTRASTS", "LENGTHS", "NOISE_LEVELS", "WORLDS", "error_by_frequency",
-    "insert_vessels", "inside", "method", "with_mean_attention", "without_level",
+    "insert_vessels", "inside", "live_channels", "method", "with_mean_attention", "without_level",
 ]  # fmt: skip
 
 Method = Callable[[Tensor], Tensor]
@@ -117,9 +117,38 @@ def without_level(model: models.SimpleUNet, level: str, y_delta: Tensor) -> Tens
         handle.remove()
 
 
+@torch.no_grad()
+def live_channels(model: nn.Module, y_delta: Tensor) -> dict[str, tuple[int, int]]:
+    """How many channels of each level are not zero everywhere: level -> (live, all).
+
+    A ReLU whose input is negative for every pixel of every image gives zero, has no gradient, and
+    stays so: it has died.
+
+    Args:
+        model: A UNet, or a network around one in its attribute ``body``.
+        y_delta: Measurements (N, 1, H, W).
+    """
+    unet, found, handles = getattr(model, "body", model), {}, []
+    for level in ("enc1", "enc2", "enc3", "bottleneck"):
+
+        def count(_, __, out: Tensor, level: str = level) -> None:
+            live = (out.amax((0, 2, 3)) > 0).sum().item()
+            found[level] = (live, out.shape[1])
+
+        if hasattr(unet, level):
+            handles.append(getattr(unet, level).register_forward_hook(count))
+    try:
+        model(y_delta)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
 def _skips(name: str, seed: int | str) -> dict:
     f = method(name, seed)
-    found = _facts(name, seed, f) | quality(f)
+    live = live_channels(f, _test_pairs(8)[0])
+    found = _facts(name, seed, f) | quality(f) | {"live": live}
     if name == "UNet":
         y_delta, x = _test_pairs()
         for level in ("enc1", "enc2", "enc3", "bottleneck"):
@@ -133,7 +162,9 @@ def skips() -> dict[str, Callable]:
     names = [name for name in networks.BUILDERS if "skip" in name and "Residual" not in name]
     names += ["UNet", "UNet, default start", "UNet, two poolings"]
     found = {f"{name}, {s}": partial(_skips, name, s) for s in SEEDS for name in names}
-    return found | {"UNet, shipped": partial(_skips, "UNet", "shipped")}
+    for name in ("UNet", "ResidualUNet", "AttentionUNet"):
+        found[f"{name}, shipped"] = partial(_skips, name, "shipped")
+    return found
 
 
 # --- variants: residual blocks and global skips, gates, nested skips ---
