@@ -32,6 +32,7 @@ def test_a_unet_without_skips_is_not_smaller_and_does_not_look_at_them():
     x, skip = torch.rand(1, 8, 5, 5), torch.rand(1, 4, 10, 10)
     assert up(x, skip).shape == (1, 4, 10, 10)
     assert torch.equal(up(x, skip), up(x, 0 * skip))
+    assert networks.build("UNet without skips + global skip", 0)(Y[..., 1:]).shape == (2, 1, 32, 31)
     sizes = [
         sum(p.numel() for p in networks.build(name, 0).parameters())
         for name in ("UNet, default start", "UNet without skips, default start")

@@ -16,7 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ippy import data, weights
-from ippy.studies import family, residual, width
+from ippy.studies import residual, width
 from ippy.studies.residual import KINDS, Chain, DeepChain, gradient_norms
 from ippy.utilities import atomic_write
 
@@ -29,11 +29,6 @@ STUDIES: dict[str, tuple[Callable[[], dict], Callable[[dict], dict]]] = {
     "generalisation": (residual.generalisation, lambda done: {}),
     "depth": (residual.depth, lambda done: {}),
     "width": (width.runs, lambda done: {}),
-    "skips": (family.skips, lambda done: {}),
-    "variants": (family.variants, lambda done: {}),
-    "comparison": (family.comparison, lambda done: {}),
-    "robustness": (family.robustness, lambda done: {}),
-    "cost": (family.cost, lambda done: {}),
 }
 
 

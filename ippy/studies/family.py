@@ -203,8 +203,11 @@ def variants() -> dict[str, Callable]:
 
 # --- comparison: frequencies and vessels, learning rates ---
 
+#: Edges of the intervals of $|H|$.
 H_EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
-CONTRASTS, RADIUS = (0.01, 0.02, 0.04, 0.08, 0.16), 1.0  # of the vessels: grey value, pixels
+#: Grey values that vessels add.
+CONTRASTS = (0.01, 0.02, 0.04, 0.08, 0.16)
+RADIUS = 1.0  # of the vessels, in pixels
 
 
 def error_by_frequency(x_hat: Tensor, x: Tensor) -> list[float]:
@@ -228,7 +231,7 @@ def insert_vessels(x: Tensor, index: int, contrast: float) -> tuple[Tensor, list
     Args:
         x: Clean image (1, 1, H, W).
         index: Number of the image; decides where.
-        contrast: Added grey value, in (0, 1]; the radius is :data:`RADIUS`, edges are smoothed.
+        contrast: Added grey value, in (0, 1]; the radius is one pixel, edges are smoothed.
 
     Returns:
         Image with up to six vessels at least 24 pixels apart, and their centres (row, column).
@@ -310,6 +313,7 @@ def comparison() -> dict[str, Callable]:
 
 # --- robustness: away from the task that was trained for ---
 
+#: Noise levels, angles in degrees and lengths in pixels of the blurs, and kinds of images.
 NOISE_LEVELS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1)
 ANGLES = (0, 10, 15, 18, 20, 22, 25, 30, 45, 60, 90)
 LENGTHS = networks.LENGTHS

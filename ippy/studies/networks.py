@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ippy import data, models, phantoms, training
+from ippy.models.unet import pad_to
 from ippy.operators import Blurring
 from ippy.recipes import RECIPES, SHAPE, Recipe, identity_init, task_operator
 from ippy.studies.residual import Chain
@@ -22,6 +23,7 @@ from ippy.utilities import atomic_write, generator_for
 __all__ = ["BUILDERS", "RATES", "UpBlockWithoutSkip", "build", "ranges", "trained"]
 
 STEPS = 1500
+#: Learning rates of the sweep.
 RATES = (3e-4, 1e-3, 3e-3)
 NOISE_RANGE, ANGLE_RANGE, LENGTHS = (0.0, 0.1), (0.0, 90.0), (5, 7, 9, 11, 13)
 
@@ -43,8 +45,7 @@ class UpBlockWithoutSkip(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Map ``(N, in_ch, H//2, W//2)`` to ``(N, out_ch, H, W)``; ``skip`` gives the size."""
-        height, width = skip.shape[2:]
-        return self.block(self.up(x)[:, :, :height, :width])
+        return self.block(pad_to(self.up(x), skip))
 
 
 def _identity(model: nn.Module) -> nn.Module:
@@ -63,7 +64,8 @@ def _without_skips() -> models.SimpleUNet:
     return models.SimpleUNet(up_cls=UpBlockWithoutSkip)
 
 
-# All start as the identity, or close to it, where the name does not say otherwise.
+#: Name -> builder. The UNets start as the identity, or close to it, if their name does not say
+#: otherwise.
 BUILDERS: dict[str, Callable[[], nn.Module]] = {
     **{key: recipe.build for key, recipe in RECIPES.items()},
     "UNet, default start": models.SimpleUNet,
