@@ -68,8 +68,8 @@ def main() -> None:
     save(utilities.show_images(chapter, width=4.5), "chapter_receptive_field")
 
     e1 = unet.enc1(y_delta)
-    deep = unet.bottleneck(unet.enc3(unet.enc2(e1)))
-    chapter = {"finest level": strongest_map(e1), "coarsest level": strongest_map(deep)}
+    e3 = unet.enc3(unet.enc2(e1))
+    chapter = {"first level": strongest_map(e1), "third level": strongest_map(e3)}
     save(utilities.show_images(chapter, width=4.5), "chapter_unet")
 
     attention, _ = training.load_or_train("AttentionUNet")
