@@ -178,6 +178,9 @@ CHAPTERS = (
     ("A plain CNN", "convolutions, training,", "saving and loading"),
     ("Residual learning", "learn the correction,", "as a target and as a block"),
     ("Receptive fields", "what a network sees,", "uses, and needs"),
+    ("UNet", "several scales at once,", "and what skips return"),
+    ("UNet variants", "residual, attention,", "nested, volumes"),
+    ("Comparison", "quality, cost, failures,", "and which to choose"),
 )
 
 

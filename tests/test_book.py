@@ -119,6 +119,15 @@ def test_bibliography_is_complete() -> None:
         assert not work.fields.get("doi", "").startswith("http"), f"{key}: the DOI alone"
 
 
+def test_every_reference_is_cited() -> None:
+    cited = set()
+    for path in PAGES:
+        for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", prose(path)):
+            cited |= {key.strip() for key in keys.split(",")}
+    uncited = set(parse_file(BOOK / "references.bib").entries) - cited
+    assert not uncited, f"cited nowhere: {', '.join(sorted(uncited))}"
+
+
 @each_page
 def test_citations_resolve(path: Path) -> None:
     known = parse_file(BOOK / "references.bib").entries
@@ -169,6 +178,10 @@ def test_self_checks_are_well_formed(path: Path) -> None:
         right = re.match(r"\*\*(\d+)\.\*\* \S", answer)
         assert right and int(right[1]) in numbers, f"the answer begins with **number.**: {box}"
         assert answer.rstrip().endswith("\n:::"), f"the answer is not closed: {box}"
+
+
+def test_there_are_ten_self_checks() -> None:
+    assert sum(len(selfchecks(path)) for path in PAGES) >= 10
 
 
 @each_page

@@ -8,8 +8,19 @@ import pytest
 import torch
 
 from ippy import models
+from ippy.models import unet
 
 ROOT = Path(__file__).resolve().parents[1]
+ONE, TWO = [(1, 2, 33, 32)], [(1, 8, 16, 16), (1, 4, 33, 32)]
+#: Block -> its arguments and the shapes of its inputs; networks take an image.
+BLOCKS = {
+    "DoubleConv": ((2, 4), ONE),
+    "ResidualDoubleConv": ((2, 4), ONE),
+    "DownBlock": ((2, 4), ONE),
+    "UpBlock": ((8, 4, 4), TWO),
+    "AttentionGate": ((4, 6, 5), [(1, 4, 9, 8), (1, 6, 9, 8)]),
+    "AttentionUpBlock": ((8, 4, 4), TWO),
+}
 
 
 def classes_in(code: str) -> dict[str, ast.ClassDef]:
@@ -32,7 +43,7 @@ class Strip(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node):
         node.returns = None
-        for arg in node.args.args:
+        for arg in [*node.args.args, *node.args.kwonlyargs]:
             arg.annotation = None
         node.body = [s for s in node.body if not self.is_check(s)]
         passes_on = len(node.body) == 1 and ast.unparse(node.body[0]).startswith("super().__init__")
@@ -59,7 +70,11 @@ def test_the_chapters_show_classes():
     expected = {
         ("cnn.ipynb", "SimpleCNN"),
         ("residual_learning.ipynb", "ResCNN"),
-        ("residual_learning.ipynb", "SimpleCNN"),
+        *(("unet.ipynb", name) for name in ("DoubleConv", "DownBlock", "UpBlock", "SimpleUNet")),
+        ("unet_variants.ipynb", "ResidualDoubleConv"),
+        ("unet_variants.ipynb", "AttentionGate"),
+        ("unet_variants.ipynb", "AttentionUpBlock"),
+        ("unet_variants.ipynb", "UNetPP"),
     }
     assert expected <= {(notebook, name) for notebook, name, _ in shown()}
 
@@ -69,10 +84,10 @@ def test_a_shown_class_is_the_librarys_class(notebook, name, code):
     module = getattr(models, name).__module__.replace(".", "/") + ".py"
     library = classes_in((ROOT / module).read_text("utf-8"))[name]
     assert skeleton(classes_in(code)[name]) == skeleton(library)
-    space = {"torch": torch, "nn": torch.nn}
+    space = {**vars(unet), "SimpleCNN": models.SimpleCNN}
     exec(code, space)
-    args = (1, 1, 8) if "CNN" in name else ()
+    args, shapes = BLOCKS.get(name, ((1, 1, 8), [(1, 1, 33, 32)]))
     twin, ours = space[name](*args), getattr(models, name)(*args)
     twin.load_state_dict(ours.state_dict(), strict=True)
-    x = torch.rand(1, 1, 33, 32)
-    assert torch.equal(twin(x), ours(x))
+    inputs = [torch.rand(shape) for shape in shapes]
+    assert torch.equal(twin(*inputs), ours(*inputs))

@@ -1,9 +1,10 @@
 """The book's experiments over seeds: run once, resumable run by run, stored as JSON.
 
-A study is a dictionary of runs. Each run is a function without arguments that returns plain data;
-its seed decides the initialisation; batches, crops and noise are the same in all runs. What is
-finished is kept in the user's cache directory, so an interrupted study goes on where it stopped,
-unless its file has changed since. Pages plot the result, ``weights/results/<name>.json``.
+A study is a dictionary of runs. Each run is a function without arguments that returns plain data.
+In ``residual`` and ``width`` its seed decides the initialisation, and batches, crops and noise are
+the same in all runs; in ``family`` it decides everything. What is finished is kept in the user's
+cache directory, so an interrupted study goes on where it stopped, unless its file has changed
+since. Pages plot the result, ``weights/results/<name>.json``.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ippy import data, weights
-from ippy.studies import residual, width
+from ippy.studies import family, residual, width
 from ippy.studies.residual import KINDS, Chain, DeepChain, gradient_norms
 from ippy.utilities import atomic_write
 
@@ -29,6 +30,11 @@ STUDIES: dict[str, tuple[Callable[[], dict], Callable[[dict], dict]]] = {
     "generalisation": (residual.generalisation, lambda done: {}),
     "depth": (residual.depth, lambda done: {}),
     "width": (width.runs, lambda done: {}),
+    "skips": (family.skips, lambda done: {}),
+    "variants": (family.variants, lambda done: {}),
+    "comparison": (family.comparison, lambda done: {}),
+    "robustness": (family.robustness, lambda done: {}),
+    "cost": (family.cost, lambda done: {}),
 }
 
 

@@ -22,11 +22,13 @@ from ippy.studies import networks
 from ippy.utilities import generator_for
 
 __all__ = [
-    "ANGLES", "H_EDGES", "CONTRASTS", "LENGTHS", "NOISE_LEVELS", "WORLDS", "error_by_frequency",
-    "insert_vessels", "inside", "live_channels", "method", "with_mean_attention", "without_level",
+    "ANGLES", "H_EDGES", "CONTRASTS", "LENGTHS", "NOISE_LEVELS", "SEEDS", "WORLDS",
+    "error_by_frequency", "insert_vessels", "inside", "live_channels", "method",
+    "with_mean_attention", "without_level",
 ]  # fmt: skip
 
 Method = Callable[[Tensor], Tensor]
+#: Seeds of the short trainings.
 SEEDS = (0, 1, 2)
 CLASSICAL = ("measurement", "Tikhonov", "TV")
 

@@ -20,8 +20,9 @@ from ippy.recipes import RECIPES, SHAPE, Recipe, identity_init, task_operator
 from ippy.studies.residual import Chain
 from ippy.utilities import atomic_write, generator_for
 
-__all__ = ["BUILDERS", "RATES", "UpBlockWithoutSkip", "build", "ranges", "trained"]
+__all__ = ["BUILDERS", "RATES", "STEPS", "UpBlockWithoutSkip", "build", "ranges", "trained"]
 
+#: Steps of a short training.
 STEPS = 1500
 #: Learning rates of the sweep.
 RATES = (3e-4, 1e-3, 3e-3)
@@ -53,8 +54,12 @@ def _identity(model: nn.Module) -> nn.Module:
     return model
 
 
-def _global(body: nn.Module) -> Chain:
+def _global(body: nn.Module, he: bool = False) -> Chain:
     """The image plus what ``body`` computes, which is zero at the start."""
+    for module in body.modules() if he else ():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)
     nn.init.zeros_(body.out_conv.weight)
     nn.init.zeros_(body.out_conv.bias)
     return Chain(body, skip=True)
@@ -72,6 +77,8 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "UNet without skips, default start": _without_skips,
     "UNet + global skip": lambda: _global(models.SimpleUNet()),
     "UNet without skips + global skip": lambda: _global(_without_skips()),
+    "UNet + global skip, He start": lambda: _global(models.SimpleUNet(), he=True),
+    "UNet without skips + global skip, He start": lambda: _global(_without_skips(), he=True),
     "ResidualUNet + global skip": lambda: _global(models.ResidualUNet()),
     "UNet, two poolings": lambda: _identity(models.SimpleUNet(levels=2)),
     "UNet, 16 channels": lambda: _identity(models.SimpleUNet(base_ch=16)),
