@@ -14,8 +14,8 @@ from ippy.recipes import SHAPE, Recipe, identity_init, task_operator
 # --- baselines: regularisation parameters of the classical methods, chosen on training images ---
 
 LAMBDAS = {
-    "Tikhonov": [round(10 ** (k / 3), 6) for k in range(-9, 1)],
-    "TV": [round(10 ** (k / 3), 6) for k in range(-12, -2)],
+    "Tikhonov": [round(10 ** (k / 6), 6) for k in range(-18, 1)],
+    "TV": [round(10 ** (k / 6), 6) for k in range(-24, -5)],
 }
 
 
