@@ -411,7 +411,7 @@ def test_site_loads_nothing_from_elsewhere() -> None:
         found = Resources()
         found.feed(text)
         assert not found.without_alt, f"{page.name}: pictures without alt {found.without_alt}"
-        assert not re.search(r"<p>\| |\|[-—]+:?\|", text), f"{page.name}: a table shown as text"
+        assert "<p>| " not in text, f"{page.name}: a table shown as text"
         for url in found.urls:
             parts = urlsplit(url)
             assert parts.scheme in ("", "data") and not parts.netloc, f"{page.name} loads {url}"
