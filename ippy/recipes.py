@@ -25,13 +25,14 @@ def task_operator(shape: tuple[int, int] = SHAPE, **kernel) -> operators.Blurrin
 
 
 def identity_init(model: nn.Module, residual: bool = False) -> None:
-    """Make a network start as the identity, or close to it (for non-negative images).
+    """Make a network carry its input through from the start (for non-negative images).
 
     Channel 0 is carried by Dirac kernels through all layers of a :class:`~ippy.models.SimpleCNN`,
     and its last layer ignores the others; inside a skip (``residual``) its last layer is zero
     instead. In the UNet family it is carried through the first encoder block, the uppermost skip
     and the last decoder block; an attention gate on the way starts at one half. Everything else
-    keeps its initialisation.
+    keeps its initialisation, so that a UNet's first output is its input plus what the other
+    channels of the last layer add.
 
     Raises:
         TypeError: For any other network.

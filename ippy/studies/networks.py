@@ -69,8 +69,8 @@ def _without_skips() -> models.SimpleUNet:
     return models.SimpleUNet(up_cls=UpBlockWithoutSkip)
 
 
-#: Name -> builder. The UNets start as the identity, or close to it, if their name does not say
-#: otherwise.
+#: Name -> builder. The UNets start with :func:`ippy.recipes.identity_init` if their name does not
+#: say otherwise.
 BUILDERS: dict[str, Callable[[], nn.Module]] = {
     **{key: recipe.build for key, recipe in RECIPES.items()},
     "UNet, default start": models.SimpleUNet,
