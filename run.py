@@ -266,16 +266,28 @@ def lab(args: list) -> int:
     return call([venv_python(), "-m", "jupyterlab", *args])
 
 
+class Pages(http.server.SimpleHTTPRequestHandler):
+    """Serves the site, isolated from others: so browsers allow its networks several threads."""
+
+    extensions_map = {
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".js": "text/javascript",
+    }
+
+    def end_headers(self) -> None:
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
+
+
 def serve(args: list) -> int:
     """show the built site at a local address (--port N, 8000 by default)"""
     port = options("serve", args, port=8000).port
     if not (SITE / "index.html").is_file():
         book([])
-    handler = http.server.SimpleHTTPRequestHandler
-    handler.extensions_map.update({".js": "text/javascript", ".mjs": "text/javascript"})
     try:
         server = http.server.ThreadingHTTPServer(
-            ("127.0.0.1", port), functools.partial(handler, directory=str(SITE))
+            ("127.0.0.1", port), functools.partial(Pages, directory=str(SITE))
         )
     except (OSError, OverflowError) as error:
         raise SystemExit(

@@ -85,6 +85,25 @@ def main() -> None:
     errors = {"error of TV": pictures["TV"] - x, "error of the UNet": pictures["UNet"] - x}
     save(utilities.show_images(errors, vmin=-0.1, vmax=0.1, width=4.5), "chapter_comparison")
 
+    rows = {}
+    for angle in (20, 60):
+        y_delta = evaluation.measure(x, task_operator(motion_angle=float(angle)))
+        rows |= {
+            f"measured, {angle}°": y_delta,
+            f"TV, {angle}°": evaluation.baselines(K)["TV"](y_delta),
+            f"ResCNN, {angle}°": evaluation.reconstruct(rescnn, y_delta),
+            f"UNet, {angle}°": evaluation.reconstruct(unet, y_delta),
+        }
+    save(utilities.show_images(rows, columns=4, width=8), "playground")
+    save(
+        utilities.show_images([rows["measured, 20°"], rows["UNet, 60°"]], width=4.5),
+        "chapter_playground",
+    )
+    y_delta = rows["measured, 20°"]
+    pair = {"measured": y_delta, "SimpleCNN": evaluation.reconstruct(cnn, y_delta)}
+    pair["ResCNN"] = rows["ResCNN, 20°"]
+    save(utilities.show_images(pair, zoom=ZOOM, width=6.5), "lab_residual")
+
 
 def strongest_map(maps: torch.Tensor) -> torch.Tensor:
     """The channel that varies most, (1, C, H, W) -> (H, W), scaled to [0, 1]."""

@@ -1,5 +1,6 @@
 """What several tests share: a page with the book's static files, opened in a real browser."""
 
+import contextlib
 import functools
 import html
 import http.server
@@ -9,12 +10,14 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
-STATIC = Path(__file__).resolve().parents[1] / "book" / "_static"
+ROOT = Path(__file__).resolve().parents[1]
+STATIC, SITE = ROOT / "book" / "_static", ROOT / "_build" / "html"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 FLAGS = "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
 
@@ -36,21 +39,16 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def show(tmp_path_factory) -> Callable:
+def show(tmp_path_factory) -> Iterator[Callable]:
     """Open a page of a folder with the book's static files; return the JSON that it leaves."""
     chromium, folder = browser(), tmp_path_factory.mktemp("site")
     shutil.copytree(STATIC, folder / "_static")
-
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def run(page: str, anchor: str = "", data: object = None) -> dict:
         (folder / "page.html").write_text(page, encoding="utf-8")
         (folder / "data.json").write_text(json.dumps(data), encoding="utf-8")
         profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
-        url = f"http://127.0.0.1:{server.server_port}/page.html{anchor}"
+        url = f"{address}/page.html{anchor}"
         options = [*FLAGS.split(), profile, "--virtual-time-budget=60000", "--dump-dom"]
         done = subprocess.run(
             [chromium, *options, url], capture_output=True, encoding="utf-8", timeout=600
@@ -59,6 +57,45 @@ def show(tmp_path_factory) -> Callable:
         assert found, f"the page left no result: {done.stdout[-2000:]} {done.stderr[-2000:]}"
         return json.loads(html.unescape(found[1]))
 
-    yield run
+    with served(folder) as address:
+        yield run
+
+
+class Isolated(Handler):
+    """Serves pages that browsers allow several threads."""
+
+    def end_headers(self) -> None:
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
+
+
+@contextlib.contextmanager
+def served(folder: Path, handler: type = Handler) -> Iterator[str]:
+    """Address of a plain static server for a folder."""
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(handler, directory=str(folder))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """Address of the book, as the last build left it."""
+    if not (SITE / "index.html").is_file():
+        reason = "the book is not built: run 'run.py book' first"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    with served(SITE) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator:
+    """A Chromium that Playwright drives; it ends with the module, since its loop blocks others."""
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=browser(), args=FLAGS.split()[1:])
+        yield found
+        found.close()

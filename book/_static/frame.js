@@ -46,6 +46,8 @@ window.addEventListener("load", () => {
   };
   if (all(".rf-explorer").length) fetchScript("receptive_field.js", () => receptiveField.mountAll());
   if (all(".selfcheck").length) fetchScript("selfcheck.js");
+  // A page from the disk may not start the networks: its picture stays.
+  if (document.getElementById("lab-facts") && location.protocol !== "file:") import(new URL("lab/lab.js", ownAddress));
 
   // Paper cannot unfold anything.
   let opened = [];

