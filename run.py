@@ -253,6 +253,44 @@ def test(args: list) -> int:
     return call(command, drop=clear) or int(bool(failed))
 
 
+def slides(args: list) -> int:
+    """slides of every chapter, for a lecture (they are built with the book)"""
+    options("slides", args)
+    if not (SITE / "slides" / "index.html").is_file():
+        book([])
+    if not (SITE / "slides" / "index.html").is_file():
+        raise SystemExit(
+            "run.py: reveal.js could not be fetched; run 'run.py book' with a network."
+        )
+    say("Space goes on, S opens the notes, O shows all, F fills the screen.")
+    say(f"Open {SITE / 'slides' / 'index.html'}; for live networks: run.py serve, then /slides/")
+    return 0
+
+
+def doctor(args: list) -> int:
+    """check this machine before a lecture: Python, disk, environment, weights, a reconstruction"""
+    options("doctor", args)
+    free, good = shutil.disk_usage(ROOT).free / 1e9, []
+
+    def report(fine: bool, text: str) -> None:
+        good.append(fine)
+        say(f"{'ok  ' if fine else 'FAIL'}  {text}")
+
+    report(True, f"Python {'.'.join(map(str, sys.version_info[:3]))}")
+    report(free > 1, f"{free:.1f} GB free on the disk of this folder (wanted: 1 GB)")
+    version = None if (VENV / MARKER).exists() else probe()
+    stamp = VENV / STAMP
+    ready = bool(version) and stamp.is_file() and stamp.read_text("utf-8") == wanted(version)
+    report(ready, "environment" if ready else "environment: not set up; 'run.py book' makes it")
+    if ready:
+        report(call([venv_python(), "-m", "ippy", "check"]) == 0, "weights and a reconstruction")
+    built = (SITE / "index.html").is_file()
+    report(built, "built book" if built else "built book: missing; 'run.py book' builds it")
+    if mode := os.environ.get("IPPY_TRAIN"):
+        say(f"note  IPPY_TRAIN={mode}: load_or_train trains live in place of loading")
+    return 0 if all(good) else 1
+
+
 def execute(args: list) -> int:
     """re-run notebooks whose code, library or weights changed (or: names, --all)"""
     setup()
@@ -273,6 +311,16 @@ class Pages(http.server.SimpleHTTPRequestHandler):
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".js": "text/javascript",
     }
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        page = SITE / "404.html"
+        if code != 404 or not page.is_file():
+            return super().send_error(code, message, explain)
+        self.send_response(404)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(page.read_bytes())
 
     def end_headers(self) -> None:
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")
@@ -337,7 +385,8 @@ def options(command: str, args: list, **known) -> argparse.Namespace:
 
 
 COMMANDS = {
-    command.__name__: command for command in (book, test, execute, lab, serve, train, bench, clean)
+    command.__name__: command
+    for command in (book, test, execute, lab, serve, slides, doctor, train, bench, clean)
 }
 
 

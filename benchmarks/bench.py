@@ -1,10 +1,11 @@
 """Benchmarks of training: ``python3 run.py bench [NAME ...]``, or ``--all`` for the long ones too.
 
 ``speed`` (some minutes) measures on this machine what one training step, one fetched sample and
-one reconstruction cost, ``projector`` (a minute) the CT projector. ``quality`` and ``ablation``
-(hours, resumable) train networks. Results are stored in ``benchmarks/results`` together with the
-machine; every call prints them all in one table. In the first two, things are compared by turns
-within one run; ``quality`` multiplies steps by the seconds per step found in ``speed``. Numbers
+one reconstruction cost, ``projector`` (a minute) the CT projector, ``lecture`` (ten minutes) every
+cell of the book and the short trainings of a lecture. ``quality`` and ``ablation`` (hours,
+resumable) train networks. Results are stored in ``benchmarks/results`` together with the machine;
+every call prints them all in one table. In the first two, things are compared by turns within one
+run; ``quality`` multiplies steps by the seconds per step found in ``speed``. Numbers there
 are medians, and (least, largest).
 """
 
@@ -21,6 +22,7 @@ from pathlib import Path
 from statistics import median
 
 import ablation
+import lecture
 import projector
 import torch
 from PIL import Image
@@ -319,9 +321,18 @@ def projector_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
     yield "CTProjector: matrices built once", f"{stored['built']:.1f} s", ""
 
 
+def lecture_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
+    for name, seconds in stored["cells"].items():
+        yield f"chapter {name}", f"{sum(seconds):.0f} s", f"longest cell {max(seconds):.1f} s"
+    for name, run in stored["quick"].items():
+        note = f"{run['steps']} steps, {run['before']:.1f} to {run['after']:.1f} dB"
+        yield f"live training: {name}", f"{run['seconds']:.0f} s", note
+
+
 PARTS = {
     "speed": speed_rows,
     "projector": projector_rows,
+    "lecture": lecture_rows,
     "quality": quality_rows,
     "ablation": ablation_rows,
 }
@@ -351,9 +362,10 @@ def main(argv: list[str]) -> None:
     if unknown := set(chosen.names) - set(PARTS):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     for name in PARTS if chosen.all else chosen.names or ["speed"]:
-        if name in ("speed", "projector"):
+        if name in ("speed", "projector", "lecture"):
             facts = {"machine": weights.machine(), "precision": training.fast_path()["precision"]}
-            measured = speed() if name == "speed" else projector.run(alternate)
+            measure = {"speed": speed, "projector": partial(projector.run, alternate)}
+            measured = measure.get(name, lecture.run)()
             text = json.dumps({**facts, **measured}, indent=1) + "\n"
             atomic_write({RESULTS / f"{name}.json": text.encode()})
         else:

@@ -19,8 +19,9 @@ from tqdm import TqdmWarning, tqdm
 from ippy import data as datasets
 from ippy import phantoms, weights
 from ippy.evaluation import held_out_metrics, measure
+from ippy.live import LiveView
 from ippy.operators import Operator
-from ippy.recipes import RECIPES, Recipe, task_operator
+from ippy.recipes import RECIPES, SHAPE, Recipe, task_operator
 from ippy.utilities import atomic_write, generator_for
 
 __all__ = [
@@ -129,7 +130,7 @@ def train(
     progress: bool = True,
     fast: dict | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = F.mse_loss,
-    callback: Callable[[int, nn.Module, dict], None] | None = None,
+    callback: Callable[[int, nn.Module, dict], object] | None = None,
 ) -> dict:
     r"""Train ``model`` in place to invert ``operator``: minimise $\|f_\Theta(y^\delta)-x\|^2$.
 
@@ -151,7 +152,8 @@ def train(
         fast: Precision and memory format; :func:`fast_path` of the device if None.
         loss: What is minimised, of a batch of reconstructions and the truth; the recipes' is the
             mean squared error.
-        callback: Called as ``callback(step, model, history)`` after each validation.
+        callback: Called as ``callback(step, model, history)`` after each validation; a true
+            result ends the run there.
 
     Returns:
         History: lists ``step``, ``train_mse`` (mean since the entry before), ``val_step``,
@@ -235,8 +237,10 @@ def train(
                     torch.save(state | facts, file)
                     atomic_write({checkpoint: file.getvalue()})
                     kept = done
-                if callback is not None:
-                    callback(done, model, history)
+                enough = callback is not None and callback(done, model, history)
+                network.train()
+                if enough:
+                    break
                 clock = time.perf_counter()
     except KeyboardInterrupt:
         there = (
@@ -308,6 +312,7 @@ def train_recipe(
     data: str | os.PathLike | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
+    callback: Callable[[int, nn.Module, dict], object] | None = None,
 ) -> tuple[nn.Module, dict]:
     """Build the network of a recipe and train it on the recipe's (or a folder's) images.
 
@@ -316,6 +321,7 @@ def train_recipe(
         data: Folder of PNGs (``<folder>/<patient>/*.png``); procedural images if None.
         checkpoint: File for checkpoints; none are written without it.
         resume: Continue from ``checkpoint`` if it is there.
+        callback: As in :func:`train`.
 
     Returns:
         The network, on the CPU and in evaluation mode, and its history.
@@ -333,6 +339,7 @@ def train_recipe(
         val_dataset=val_set,
         checkpoint=checkpoint,
         resume=resume,
+        callback=callback,
     )
     return model.cpu().eval(), history
 
@@ -351,8 +358,9 @@ def load_or_train(
 ) -> tuple[nn.Module, dict]:
     """Load the trained network ``key``, or train it with visible progress if it is not there.
 
-    With the environment variable ``IPPY_TRAIN=quick`` a short live run takes the place of
-    loading, on this machine, now; shipped weights are neither used nor touched.
+    With the environment variable ``IPPY_TRAIN=quick`` a live run of less than a minute takes the
+    place of loading, on this machine, now, with a moving loss curve and reconstruction in a
+    notebook (:class:`ippy.live.LiveView`); shipped weights are neither used nor touched.
 
     Args:
         key: Key of :data:`ippy.recipes.RECIPES`, such as ``"UNet"``.
@@ -372,9 +380,14 @@ def load_or_train(
     if mode not in ("", "quick"):
         raise ValueError(f"IPPY_TRAIN is {mode!r}; set it to 'quick' or leave it unset")
     if mode == "quick":
-        short = recipe.quick()
-        model, history = train_recipe(short, data=data)
-        print(f"{key}: trained live for {short.steps} steps; the shipped weights are untouched")
+        x = datasets.sample_image("thorax", SHAPE)
+        view = LiveView(x, measure(x, task_operator(), recipe.noise_level))
+        model, history = train_recipe(recipe.quick(), data=data, callback=view)
+        steps, (before, *_, after) = history["step"][-1], [view.measured, *view.psnrs]
+        print(
+            f"{key}: trained live for {steps} steps, {before:.1f} -> {after:.1f} dB on a phantom; "
+            "the shipped weights are untouched"
+        )
         return model, history
     path = folder / f"{key}.pth"
     if not path.is_file():

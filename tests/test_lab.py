@@ -340,8 +340,8 @@ def test_files_of_the_reader(fresh, name: str) -> None:
     given = {"name": name, "text": base64.b64encode(content).decode()}
     asked = len(fresh.asked)
     fresh.locator(".lab-body").evaluate(drop, given)
-    fresh.wait_for_function("document.querySelector('.lab-status').textContent")
-    status = fresh.locator(".lab-status")
+    fresh.wait_for_function("document.querySelector('.lab-read').textContent")
+    status = fresh.locator(".lab-read")
     assert message in status.text_content()
     assert status.locator("*").count() == 0, "the name of a file became markup"
     refused = "Choose a PNG or JPEG" in message or "damaged" in message or "empty" in message

@@ -7,6 +7,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -432,3 +433,52 @@ def test_execute_of_an_unknown_notebook_lists_the_known(execute, tree, capsys):
     with pytest.raises(SystemExit):
         execute.main(["unett"], tree)
     assert "no notebook 'unett'; there are n" in capsys.readouterr().err
+
+
+def test_doctor_names_what_is_missing(run, monkeypatch, capsys):
+    monkeypatch.setattr(run, "probe", lambda: None)
+    monkeypatch.setattr(run, "call", lambda command: pytest.fail("nothing to call"))
+    monkeypatch.delenv("IPPY_TRAIN", raising=False)
+    assert run.main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert "FAIL  environment: not set up; 'run.py book' makes it" in said
+    assert "FAIL  built book: missing" in said and "ok    Python 3." in said
+
+    run.VENV.mkdir()
+    (run.VENV / run.STAMP).write_text(run.wanted("(3, 11)"), encoding="utf-8")
+    run.SITE.mkdir(parents=True)
+    (run.SITE / "index.html").touch()
+    monkeypatch.setattr(run, "probe", lambda: "(3, 11)")
+    monkeypatch.setenv("IPPY_TRAIN", "quick")
+    for code in (0, 1):
+        monkeypatch.setattr(run, "call", lambda command, code=code: code)
+        assert run.main(["doctor"]) == code
+        said = capsys.readouterr().out
+        assert ("FAIL  weights and a reconstruction" in said) == bool(code)
+        assert "ok    environment" in said and "note  IPPY_TRAIN=quick" in said
+    usage = types.SimpleNamespace(free=1e8, total=1e9, used=9e8)
+    monkeypatch.setattr(run.shutil, "disk_usage", lambda _: usage)
+    assert run.main(["doctor"]) == 1 and "FAIL  0.1 GB free" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_doctor_is_quick_and_reconstructs():
+    if not (ROOT / ".venv" / "ippy-ready").is_file():
+        pytest.skip("no environment made by run.py")
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, ROOT / "run.py", "doctor"], capture_output=True, encoding="utf-8"
+    )
+    assert time.monotonic() - start < 20
+    found = re.search(r"6 networks verified; the UNet takes 22\.4 dB to 3\d\.\d dB", done.stdout)
+    assert found, done.stdout + done.stderr
+
+
+def test_slides_say_where_they_are(run, monkeypatch, capsys):
+    monkeypatch.setattr(run, "book", lambda args: None)
+    with pytest.raises(SystemExit, match="reveal.js could not be fetched"):
+        run.main(["slides"])
+    (run.SITE / "slides").mkdir(parents=True)
+    (run.SITE / "slides" / "index.html").touch()
+    assert run.main(["slides"]) == 0
+    assert str(run.SITE / "slides" / "index.html") in capsys.readouterr().out

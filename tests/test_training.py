@@ -5,15 +5,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
+from nbclient import NotebookClient
 from torch import nn
 
 from ippy import __main__ as cli
 from ippy import evaluation, models, phantoms, recipes, studies, training, weights
+from ippy.live import LiveView
 from ippy.operators import Blurring
 
 RECIPE = recipes.Recipe(
@@ -481,11 +485,57 @@ def test_quick_mode_trains_live_and_leaves_the_shipped_weights(tmp_path, tiny, m
     monkeypatch.setenv("IPPY_TRAIN", "quick")
     _, history = training.load_or_train("ResCNN", weights_dir=tmp_path)
     assert not list(tmp_path.rglob("*.pt")), "a live run must leave no checkpoint"
-    assert history["val_step"][-1] == 2 and "trained live for 2 steps" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert history["val_step"][-1] == 2 and "trained live for 2 steps, 22.4 -> " in said
     assert {p.name: p.read_bytes() for p in tmp_path.glob("ResCNN.*")} == before
     monkeypatch.setenv("IPPY_TRAIN", "fast")
     with pytest.raises(ValueError, match="IPPY_TRAIN is 'fast'; set it to 'quick'"):
         training.load_or_train("ResCNN")
+
+
+def test_a_callback_ends_the_run():
+    _, whole = fit()
+    seen = []
+    _, short = fit(callback=lambda step, model, history: seen.append(step) or step == 8)
+    assert seen == short["val_step"] == whole["val_step"][:2] == [4, 8]
+    assert short["train_mse"] == whole["train_mse"][:2]
+
+
+def test_a_live_run_keeps_to_its_time():
+    x = IMAGES[:1]
+    view = LiveView(x, K(x), seconds=0.0)
+    model, history = fit(callback=view)
+    assert history["step"] == [4] and len(view.psnrs) == 1
+    patient = LiveView(x, K(x), seconds=60.0)
+    _, history = fit(replace(RECIPE, steps=60), callback=patient)
+    assert history["step"][-1] == 60 and patient.psnrs[-1] > patient.psnrs[0]
+    figure = patient.draw(60, x, history)
+    assert [axis.get_title() for axis in figure.axes][2] == f"step 60, {patient.psnrs[-1]:.1f} dB"
+    assert list(figure.axes[0].lines[0].get_ydata()) == history["train_mse"]
+
+
+@pytest.mark.slow
+def test_a_live_run_in_a_notebook_draws_and_improves(tmp_path):
+    code = """\
+import os
+os.environ["IPPY_TRAIN"] = "quick"
+from ippy import live, training
+drawn = []
+draw = live.LiveView.draw
+live.LiveView.draw = lambda self, *a: drawn.append(self.psnrs[-1]) or draw(self, *a)
+_, history = training.load_or_train("ResCNN")
+print(len(drawn), history["step"][-1], *drawn)"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    start = time.perf_counter()
+    NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+    assert time.perf_counter() - start < 60
+    outputs = notebook.cells[0].outputs
+    pictures = [o for o in outputs if "image/png" in o.get("data", {})]
+    assert len(pictures) == 1, "one figure, drawn again and again"
+    said = "".join(o.text for o in outputs if o.get("name") == "stdout")
+    count, steps, *drawn = map(float, said.splitlines()[-1].split())
+    assert count >= 10 and steps == recipes.RECIPES["ResCNN"].quick_steps
+    assert drawn[-1] > 22.8 > drawn[0], "no visible improvement over 22.4 dB"
 
 
 def test_an_unknown_key_lists_the_known_ones():

@@ -3,6 +3,7 @@
 1. The buttons (repository, edit, issue, Binder) follow the checkout's public git remote.
 2. MathJax is copied from the installed package ``django-static-mathjax`` into the built site.
 3. Scripts that nothing uses, and markup that screen readers stumble over, leave every page.
+4. Pictures are fetched when the reader comes near.
 """
 
 import re
@@ -99,7 +100,7 @@ def tidy_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
     for files in (context.get("script_files", []), context.get("css_files", [])):
         files[:] = filter(used, files)
     if "body" in context:
-        body = THEBE.sub("", context["body"])
+        body = THEBE.sub("", context["body"]).replace("<img ", '<img loading="lazy" ')
         context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
 
 

@@ -37,6 +37,28 @@ window.addEventListener("load", () => {
   for (const event of ["toggle", "click"]) document.addEventListener(event, () => setTimeout(reach), true); // unfolded
   window.MathJax?.startup?.promise.then(reach);
 
+  // A click on a picture shows it as large as the window allows; Escape or another click closes it.
+  const zoom = document.createElement("dialog");
+  zoom.className = "zoomed";
+  zoom.setAttribute("aria-label", "Enlarged picture");
+  zoom.addEventListener("click", () => zoom.close());
+  all(".bd-article figure img").forEach((image) => {
+    if (image.closest("a, .lab, .rf-explorer")) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "zoom";
+    button.setAttribute("aria-label", `Enlarge: ${image.alt}`);
+    image.replaceWith(button);
+    button.append(image);
+    button.addEventListener("click", () => {
+      const large = image.cloneNode();
+      large.removeAttribute("style");
+      zoom.replaceChildren(large);
+      document.body.append(zoom);
+      zoom.showModal();
+    });
+  });
+
   // Scripts that few pages need: the explorer in place of its picture, the answers of self-check boxes.
   const fetchScript = (name, then = () => {}) => {
     const script = document.createElement("script");

@@ -135,6 +135,7 @@ class Lab {
     const view = (text, errors) => make("label", {}, make("input", { type: "radio", name: `${id}-view`,
       checked: !errors, onchange: () => { this.state.errors = errors; this.draw(); } }), ` ${text}`);
     this.button = make("button", { type: "button", class: "lab-start", onclick: () => this.start(true) });
+    this.read = make("p", { class: "lab-read", role: "status" });
     this.status = make("p", { class: "lab-status", role: "status" });
     this.progress = make("progress", { "aria-label": "Download", hidden: true });
     this.note = make("p", { class: "lab-note" });
@@ -144,7 +145,7 @@ class Lab {
     const withClassical = this.methods.some((name) => CLASSICAL.includes(name));
     this.root = make("div", { class: "lab-body", role: "group", "aria-label": "Laboratory: blur, noise and reconstruction" },
       make("div", { class: "lab-bar" }, make("label", { for: this.menu.id, text: "Image" }), this.menu,
-        make("span", { text: "or your own, chosen or dropped here:" }), this.input),
+        make("span", { text: "or your own, chosen or dropped here:" }), this.input), this.read,
       make("div", { class: "lab-bar" },
         slider("length", "Blur length", " pixels", { min: 1, max: 31, step: 2 }),
         slider("angle", "Angle", "°", { min: 0, max: 180, step: 1 }),
@@ -216,17 +217,17 @@ class Lab {
       const { grey, note } = await read();
       if (turn !== this.turn) return;
       this.image = grey;
-      this.say(note);
+      this.say(note, false, this.read);
       this.set({});
       this.start();
     } catch (problem) {
-      if (turn === this.turn) this.say(problem.message, true);
+      if (turn === this.turn) this.say(problem.message, true, this.read);
     }
   }
 
-  say(text, problem = false) {
-    this.status.textContent = text;
-    this.status.classList.toggle("lab-problem", problem);
+  say(text, problem = false, where = this.status) {
+    where.textContent = text;
+    where.classList.toggle("lab-problem", problem);
   }
 
   /** Change settings: a new measurement, whose reconstructions are not known yet. */

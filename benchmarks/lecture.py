@@ -1,0 +1,58 @@
+"""How long each cell of the book takes, and a short training live: ``run.py bench lecture``.
+
+The page for instructors reads the result. Close other programs: what is measured is this machine.
+"""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from ippy import data, evaluation, live, recipes, training
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def cell_seconds(path: Path) -> list[float]:
+    """Seconds of every code cell of a notebook, executed from the top."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
+    seconds = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            stamps = cell.metadata["execution"]
+            start, end = (
+                datetime.fromisoformat(stamps[key])
+                for key in ("iopub.execute_input", "shell.execute_reply")
+            )
+            seconds.append(round((end - start).total_seconds(), 3))
+    return seconds
+
+
+def quick_run(key: str) -> dict:
+    """The run that ``IPPY_TRAIN=quick`` makes: its time, steps, and PSNR on a phantom."""
+    recipe = recipes.RECIPES[key]
+    x = data.sample_image("thorax", recipes.SHAPE)
+    view = live.LiveView(x, evaluation.measure(x, recipes.task_operator()))
+    _, history = training.train_recipe(recipe.quick(), callback=view)
+    return {
+        "seconds": round(view.elapsed, 1),
+        "steps": history["step"][-1],
+        "before": round(view.measured, 2),
+        "after": round(view.psnrs[-1], 2),
+    }
+
+
+def run() -> dict:
+    """All chapters and all networks."""
+    os.environ.pop("IPPY_TRAIN", None)
+    cells = {}
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        if path.stem != "instructors":  # it shows the result
+            cells[path.stem] = cell_seconds(path)
+            print(f"{path.stem}: {sum(cells[path.stem]):.0f} s", flush=True)
+    return {"cells": cells, "quick": {key: quick_run(key) for key in recipes.RECIPES}}

@@ -1,0 +1,215 @@
+"""Local Sphinx extension: slides of every chapter, made of its page, shown by reveal.js.
+
+The cells of a notebook say in their metadata (``slideshow.slide_type``, edited in JupyterLab) what
+becomes of them: ``slide`` and ``subslide`` (begin one), ``fragment`` (appears on a key), ``-``
+(goes on), ``notes`` or ``skip``. On the slides stand headings, lists, formulas, boxes, figures and
+code; running text becomes the speaker's notes (key S). A figure stands without its code.
+"""
+
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from book_lab import npm_packages
+from bs4 import BeautifulSoup, Tag
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+MARK = "from-cell-"
+LEFT_OUT = ("Exercises", "Further reading")  # sections for the desk
+ASIDE = {"solution", "prerequisites"}  # boxes for the desk
+REVEAL = ("dist/reveal.css", "dist/reset.css", "dist/reveal.js", "plugin/notes/notes.js")
+CODE_LINES = 17  # as many fit at full size
+PAGE = """<!doctype html>
+<html lang="en" data-theme="light" data-content_root="../"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}: slides</title>
+<link rel="icon" href="../_static/logo.svg">
+<link rel="stylesheet" href="reveal/reset.css"><link rel="stylesheet" href="reveal/reveal.css">
+<link rel="stylesheet" href="../_static/pygments.css">
+<link rel="stylesheet" href="../_static/custom.css">
+<link rel="stylesheet" href="../_static/slides/slides.css">
+<script>window.MathJax = {mathjax}</script>
+<script defer src="../_static/mathjax/tex-mml-chtml.js"></script>
+<script defer src="../_static/frame.js"></script>
+</head><body><main class="reveal"><div class="slides">
+{slides}
+</div></main>
+{facts}
+<script src="reveal/reveal.js"></script><script src="reveal/notes.js"></script>
+<script src="../_static/slides/slides.js"></script>
+</body></html>
+"""
+logger = logging.getLogger(__name__)
+
+
+def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Leave at every block the number of the notebook's cell that it comes from."""
+    if not hasattr(app, "slides") or Path(app.env.doc2path(page)).suffix != ".ipynb":
+        return
+    for section in [doctree, *doctree.findall(nodes.section)]:
+        for block in section.children:
+            # MyST-NB numbers the lines of cell k from 10,000 (k + 1).
+            if isinstance(block, nodes.Element) and block.line and "classes" in block:
+                block["classes"].append(f"{MARK}{block.line // 10_000 - 1}")
+
+
+def slide_types(notebook: Path) -> list[str]:
+    """What becomes of each cell; a cell without metadata goes on with the slide before it."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return [cell["metadata"].get("slideshow", {}).get("slide_type", "-") for cell in cells]
+
+
+class Deck:
+    """Collects stacks of slides, a stack for each section; a slide is its blocks and its notes."""
+
+    def __init__(self, types: list[str]) -> None:
+        self.types, self.stacks, self.heading = types, [], ""
+
+    def begin(self, stack: bool = False) -> dict:
+        """A new slide, below the last one or beside it."""
+        slide = {"heading": self.heading, "blocks": [], "notes": []}
+        if stack or not self.stacks:
+            self.stacks.append([])
+        self.stacks[-1].append(slide)
+        return slide
+
+    def read(self, section: Tag) -> None:
+        """Take up a section of the page and those inside it."""
+        title = section.find(["h1", "h2", "h3"], recursive=False)
+        if title is not None:
+            name = "".join(t for t in title.find_all(string=True) if t.parent.name != "a").strip()
+            if name in LEFT_OUT:
+                return
+            self.heading = html.escape(name)
+            self.begin(stack=title.name != "h3")
+        for block in section.find_all(True, recursive=False):
+            if block.name == "section":
+                self.read(block)
+            elif block is not title:
+                self.add(block)
+
+    def add(self, block: Tag) -> None:
+        """Put a block on a slide, into its notes, or nowhere."""
+        classes = block.get("class", [])
+        number = next((int(c[len(MARK) :]) for c in classes if c.startswith(MARK)), None)
+        kind = "-" if number is None else self.types[number]
+        slide = self.stacks[-1][-1]
+        if kind == "skip" or block.name in ("span", "script") or ASIDE & set(classes):
+            return
+        if block.name == "p" or kind == "notes":
+            slide["notes"].append(str(block))
+            return
+        if "cell" in classes:
+            block = self.cell(block)
+        large = block.name not in ("ul", "ol") and "math" not in classes
+        if kind in ("slide", "subslide") and slide["blocks"] and large or len(slide["blocks"]) > 2:
+            slide = self.begin(stack=False)
+        if kind == "fragment":
+            block["class"] = [*block.get("class", []), "fragment"]
+        slide["blocks"].append(str(block))
+
+    @staticmethod
+    def cell(block: Tag) -> Tag:
+        """A cell of code for the projector: figures without code, long code in smaller type."""
+        figure = block.find("figure")
+        if figure is not None:
+            return figure
+        for hidden in block.select("details.hide"):
+            hidden.decompose()
+        lines = sum(pre.get_text().count("\n") + 1 for pre in block.find_all("pre"))
+        if lines > CODE_LINES:
+            block["style"] = f"font-size: {max(0.62, CODE_LINES / lines):.2f}em"
+        return block
+
+    def html(self) -> str:
+        """All slides as sections inside sections; those that would be empty show their text."""
+        stacks = []
+        for stack in self.stacks:
+            shown = []
+            for slide in stack:
+                blocks, notes = slide["blocks"], slide["notes"]
+                if not blocks and not (slide is stack[0] and len(stack) > 1):
+                    blocks, notes = notes[:1], notes[1:]
+                text = f"<h2>{slide['heading']}</h2>" + "".join(blocks)
+                aside = f'<aside class="notes">{"".join(notes)}</aside>' if notes else ""
+                shown.append(f"<section>{text}{aside}</section>")
+            stacks.append(f"<section>{''.join(shown)}</section>")
+        return "\n".join(stacks)
+
+
+def write_slides(app: Sphinx, page: str, template: str, context: dict, doctree: Any) -> None:
+    """Make the slides of a chapter from its page, and take the marks off the page."""
+    body = context.get("body", "")
+    if not hasattr(app, "slides") or MARK not in body:
+        return
+    soup = BeautifulSoup(body, "html.parser")
+    for link in soup.select("a.headerlink, .copybtn"):
+        link.decompose()
+    for link in soup.find_all("a", href=True):
+        if not re.match(r"[a-z]+:", link["href"]):
+            here = "" if link["href"].startswith("#") else "../book/"
+            link["href"] = here + link["href"] if here else f"../{page}.html{link['href']}"
+    deck = Deck(slide_types(Path(app.env.doc2path(page))))
+    deck.read(soup.find("section"))
+    name, facts = page.split("/")[-1], soup.find(id="lab-facts")
+    app.slides[name] = f'<li><a href="{name}.html">{context["title"]}</a></li>'
+    text = PAGE.format(
+        title=context["title"],
+        mathjax=json.dumps(app.config.mathjax3_config).replace("<", "\\u003c"),
+        slides=re.sub(rf" ?{MARK}\d+", "", deck.html()),
+        facts=facts or "",
+    )
+    (Path(app.outdir) / "slides" / f"{name}.html").write_text(text, encoding="utf-8")
+    context["body"] = re.sub(rf" ?{MARK}\d+", "", body)
+
+
+def write_contents(app: Sphinx, error: Exception | None) -> None:
+    """A page that lists the slides of all chapters, in the book's order."""
+    if error is None and getattr(app, "slides", None):
+        pages = [page.split("/")[-1] for page in contents(app.env, app.config.root_doc)]
+        links = "".join(app.slides[name] for name in pages if name in app.slides)
+        text = PAGE.format(
+            title=app.config.project,
+            mathjax="{}",
+            slides=f"<section><h1>Slides</h1><ol>{links}</ol></section>",
+            facts="",
+        )
+        (Path(app.outdir) / "slides" / "index.html").write_text(text, encoding="utf-8")
+
+
+def contents(env: Any, page: str) -> list[str]:
+    """A page and those below it, depth first."""
+    return [
+        page,
+        *(p for child in env.toctree_includes.get(page, []) for p in contents(env, child)),
+    ]
+
+
+def prepare(app: Sphinx) -> None:
+    """Fetch reveal.js; without it there are no slides, and the build says so."""
+    if app.builder.format != "html":
+        return
+    target = Path(app.outdir) / "slides"
+    try:
+        source = npm_packages() / "reveal.js"
+    except OSError as error:
+        logger.info("There are no slides: %s\nRepeat the build with a connection.", error)
+        return
+    (target / "reveal").mkdir(parents=True, exist_ok=True)
+    for name in REVEAL:
+        shutil.copyfile(source / name, target / "reveal" / Path(name).name)
+    app.slides = {}
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the parts to Sphinx."""
+    app.connect("builder-inited", prepare)
+    app.connect("doctree-resolved", mark, priority=900)
+    app.connect("html-page-context", write_slides, priority=950)
+    app.connect("build-finished", write_contents)
+    return {"parallel_read_safe": True, "parallel_write_safe": False}
