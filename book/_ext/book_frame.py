@@ -3,16 +3,18 @@
 1. The buttons (repository, edit, issue, Binder) follow the checkout's public git remote.
 2. MathJax is copied from the installed package ``django-static-mathjax`` into the built site.
 3. Scripts that nothing uses, and markup that screen readers stumble over, leave every page.
-4. Pictures are fetched when the reader comes near.
+4. Pictures are fetched when the reader comes near; icons come as a font alone.
 """
 
 import re
 import shutil
 import subprocess
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
@@ -24,6 +26,8 @@ PUBLIC_REMOTE = re.compile(
 THEBE = re.compile(
     r'<script type="text/x-thebe-config">.*?</script>\s*(<script>kernelName = .*?</script>)?', re.S
 )
+IMAGE = re.compile(r'<img (?=[^>]*src="[^"]*?([^"/]+)")')
+VIEW_BOX = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 MATHJAX_PARTS = ("tex-mml-chtml.js", "output/chtml/fonts", "input/tex/extensions")
 
 
@@ -90,6 +94,18 @@ def copy_mathjax(app: Sphinx) -> None:
             shutil.copyfile(source / part, target / part)
 
 
+def lazy(files: dict[str, Path], image: re.Match) -> str:
+    """An image that is fetched when the reader comes near, and whose room is kept till then."""
+    path, size = files.get(image[1]), ()
+    if path is not None and path.suffix == ".png":
+        with Image.open(path) as picture:
+            size = picture.size
+    elif path is not None and (box := VIEW_BOX.search(path.read_text(encoding="utf-8"))):
+        size = [round(float(number)) for number in box.groups()]
+    room = 'width="{}" height="{}" '.format(*size) if size else ""
+    return f'<img loading="lazy" {room}'
+
+
 def tidy_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Drop scripts and styles of live code (not used) and repair the lists of bibliographies."""
 
@@ -100,8 +116,17 @@ def tidy_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
     for files in (context.get("script_files", []), context.get("css_files", [])):
         files[:] = filter(used, files)
     if "body" in context:
-        body = THEBE.sub("", context["body"]).replace("<img ", '<img loading="lazy" ')
+        files = {name: Path(app.srcdir) / path for path, name in app.builder.images.items()}
+        body = IMAGE.sub(partial(lazy, files), THEBE.sub("", context["body"]))
         context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
+
+
+def drop_icon_script(app: Sphinx, error: Exception | None) -> None:
+    """Empty the theme's script of icons, half of a page's weight: its style sheet has them too."""
+    script = Path(app.outdir) / "_static" / "scripts" / "fontawesome.js"
+    if error is None and script.is_file():
+        script.write_text("// icons: see the web font\n", encoding="utf-8")
+        script.with_suffix(".js.map").unlink(missing_ok=True)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -109,4 +134,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", add_repository)
     app.connect("builder-inited", copy_mathjax)
     app.connect("html-page-context", tidy_page, priority=900)
+    app.connect("build-finished", drop_icon_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -36,9 +36,9 @@ PAGE = """<!doctype html>
 <script>window.MathJax = {mathjax}</script>
 <script defer src="../_static/mathjax/tex-mml-chtml.js"></script>
 <script defer src="../_static/frame.js"></script>
-</head><body><main class="reveal"><div class="slides">
+</head><body><main><div class="reveal"><div class="slides">
 {slides}
-</div></main>
+</div></div></main>
 {facts}
 <script src="reveal/reveal.js"></script><script src="reveal/notes.js"></script>
 <script src="../_static/slides/slides.js"></script>

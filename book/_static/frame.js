@@ -41,7 +41,11 @@ window.addEventListener("load", () => {
   const zoom = document.createElement("dialog");
   zoom.className = "zoomed";
   zoom.setAttribute("aria-label", "Enlarged picture");
+  const close = document.createElement("button");
+  close.type = "button";
+  close.textContent = "Close";
   zoom.addEventListener("click", () => zoom.close());
+  document.addEventListener("keydown", (event) => event.key === "Escape" && zoom.close(), true); // a script of the theme eats the key
   all(".bd-article figure img").forEach((image) => {
     if (image.closest("a, .lab, .rf-explorer")) return;
     const button = document.createElement("button");
@@ -53,7 +57,7 @@ window.addEventListener("load", () => {
     button.addEventListener("click", () => {
       const large = image.cloneNode();
       large.removeAttribute("style");
-      zoom.replaceChildren(large);
+      zoom.replaceChildren(large, close);
       document.body.append(zoom);
       zoom.showModal();
     });
