@@ -1,12 +1,16 @@
 """Small things every chapter needs: device, seeds, noise, loading and showing images."""
 
+import glob
 import os
+import platform
 import random
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
@@ -14,6 +18,9 @@ __all__ = [
     "atomic_write", "gaussian_noise", "generator_for", "get_device", "load_image", "plot_history",
     "set_seed", "show_images",
 ]  # fmt: skip
+
+
+_HOST = re.sub(r"\W", "", platform.node())  # temporary files tell whose they are
 
 
 def get_device() -> str:
@@ -49,7 +56,11 @@ def atomic_write(files: Mapping[Path, bytes]) -> None:
     try:
         for path, content in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            _remove_leftovers(path)
+            mine = f".{path.name}.{_HOST}-{os.getpid()}-"
+            with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=mine, suffix=".tmp", delete=False
+            ) as file:
                 temporary[path] = Path(file.name)
                 file.write(content)
                 file.flush()
@@ -66,6 +77,14 @@ def atomic_write(files: Mapping[Path, bytes]) -> None:
     finally:
         for new in temporary.values():
             new.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files of ``path`` whose process was killed on this machine."""
+    for old in path.parent.glob(f".{glob.escape(path.name)}.{_HOST}-*.tmp"):
+        pid = old.name.removeprefix(f".{path.name}.{_HOST}-").split("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            old.unlink(missing_ok=True)
 
 
 def gaussian_noise(

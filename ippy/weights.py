@@ -5,9 +5,11 @@ import io
 import json
 import os
 import platform
+import tempfile
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from torch import nn
 
 from ippy import models
@@ -85,8 +87,15 @@ def save(model: nn.Module, path: str | os.PathLike, card: dict) -> dict:
         "machine": machine(),
     }
     text = json.dumps(card, indent=1) + "\n"
-    atomic_write({path: file.getvalue(), path.with_suffix(".json"): text.encode()})
+    with _turn(path):
+        atomic_write({path: file.getvalue(), path.with_suffix(".json"): text.encode()})
     return card
+
+
+def _turn(path: Path) -> FileLock:
+    """Held while a weight file and its card are written or read, so that they belong together."""
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir()) / f"ippy-{place}.lock", timeout=60)
 
 
 def read_card(key_or_path: str | os.PathLike, weights_dir: Path | None = None) -> dict:
@@ -153,14 +162,15 @@ def load(
             "restore the file with 'git checkout weights'"
         )
     has_card = model is None or path.with_suffix(".json").is_file()
-    card = read_card(path) if has_card else None
-    if card is not None and hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
+    with _turn(path):
+        card, content = read_card(path) if has_card else None, path.read_bytes()
+    if card is not None and hashlib.sha256(content).hexdigest() != card["sha256"]:
         raise ValueError(
             f"{path.name} is not the file its card describes (SHA-256 differs): it is truncated or "
             f"was altered; restore it with 'git checkout weights' or delete it and train again"
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch raises on foreign bytes
         if "unsupported global" in str(error).lower():
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import json
 import re
 import statistics
 import xml.etree.ElementTree as ET
@@ -246,6 +247,18 @@ def test_notebook_file_is_small_and_names_its_language(path: Path) -> None:
     assert path.stat().st_size < 1.5e6
     metadata = nbformat.read(path, as_version=4).metadata
     assert metadata.get("language_info", {}).get("pygments_lexer") == "ipython3"
+
+
+def test_times_for_instructors_are_of_todays_cells() -> None:
+    stored = json.loads((ROOT / "benchmarks" / "results" / "lecture.json").read_text("utf-8"))
+    chapters = [path for path in NOTEBOOKS if path.stem != "instructors"]
+    assert {p.stem: len(cells(p, "code")) for p in chapters} == {
+        name: len(seconds) for name, seconds in stored["cells"].items()
+    }, "run 'python3 run.py bench lecture'"
+    for chapter, seconds in stored["cells"].items():
+        assert 0 < sum(seconds) < 60, f"{chapter} is too slow for a lecture"
+    for key, run in stored["quick"].items():
+        assert run["seconds"] < 60 and run["after"] > run["before"] + 0.3, key
 
 
 def test_drawings_are_what_the_code_draws(tmp_path: Path, monkeypatch) -> None:

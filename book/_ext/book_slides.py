@@ -154,7 +154,11 @@ def write_slides(app: Sphinx, page: str, template: str, context: dict, doctree: 
         if not re.match(r"[a-z]+:", link["href"]):
             here = "" if link["href"].startswith("#") else "../book/"
             link["href"] = here + link["href"] if here else f"../{page}.html{link['href']}"
-    deck = Deck(slide_types(Path(app.env.doc2path(page))))
+    types = slide_types(Path(app.env.doc2path(page)))
+    context["body"] = re.sub(rf" ?{MARK}\d+", "", body)
+    if "slide" not in types:
+        return
+    deck = Deck(types)
     deck.read(soup.find("section"))
     name, facts = page.split("/")[-1], soup.find(id="lab-facts")
     app.slides[name] = f'<li><a href="{name}.html">{context["title"]}</a></li>'
@@ -165,7 +169,6 @@ def write_slides(app: Sphinx, page: str, template: str, context: dict, doctree: 
         facts=facts or "",
     )
     (Path(app.outdir) / "slides" / f"{name}.html").write_text(text, encoding="utf-8")
-    context["body"] = re.sub(rf" ?{MARK}\d+", "", body)
 
 
 def write_contents(app: Sphinx, error: Exception | None) -> None:
