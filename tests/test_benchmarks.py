@@ -92,6 +92,6 @@ def test_an_unknown_benchmark_is_named(capsys):
     with pytest.raises(SystemExit):
         bench.main(["spead"])
     assert (
-        "no benchmark spead; there are speed, projector, quality, ablation"
+        "no benchmark spead; there are speed, projector, lecture, quality, ablation"
         in capsys.readouterr().err
     )
