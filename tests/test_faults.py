@@ -164,7 +164,7 @@ def test_a_full_disk_stops_training_and_keeps_the_checkpoint(small_disk):
 
 
 WRITER = """
-import sys, torch
+import sys, time, torch
 from pathlib import Path
 from ippy import models, weights
 model = models.ResCNN(1, 1, 32)
@@ -176,6 +176,7 @@ sys.stdin.readline()
 card = {"model": "ResCNN", "model_args": {"in_ch": 1, "out_ch": 1, "n_filters": 32}}
 for _ in range(60):
     weights.save(model, Path(sys.argv[2]), card)
+    time.sleep(0.004)  # who has saved lets the other
 """
 
 
