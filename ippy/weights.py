@@ -195,6 +195,12 @@ def load(
             f"{path.name} holds the weights of another architecture than {type(model).__name__}: "
             f"{str(error).splitlines()[-1].strip()}"
         ) from error
+    kinds = {name: t.dtype for name, t in model.state_dict().items()}
+    if wrong := [name for name, t in state.items() if t.dtype != kinds[name]]:
+        raise ValueError(
+            f"{path.name} holds {state[wrong[0]].dtype} where {type(model).__name__} has "
+            f"{kinds[wrong[0]]} ({wrong[0]}): save a copy with model.float().state_dict()"
+        )
     return model.eval()
 
 

@@ -5,6 +5,8 @@ import importlib.util
 import json
 import re
 import statistics
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -259,6 +261,44 @@ def test_times_for_instructors_are_of_todays_cells() -> None:
         assert 0 < sum(seconds) < 60, f"{chapter} is too slow for a lecture"
     for key, run in stored["quick"].items():
         assert run["seconds"] < 60 and run["after"] > run["before"] + 0.3, key
+
+
+def test_every_dependency_has_its_line() -> None:
+    page = (BOOK / "dependencies.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"[\w.-]+", " ".join(re.findall(r"^\| ([^|]+) \|", page, re.M))))
+    needed = re.findall(r"^([\w-]+)[>=]", (ROOT / "requirements.txt").read_text("utf-8"), re.M)
+    web = json.loads((BOOK / "_web" / "package.json").read_text(encoding="utf-8"))
+    needed += [*web["dependencies"], *web["devDependencies"]]
+    assert len(needed) > 20 and set(needed) <= listed, set(needed) - listed
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").lower()
+    for name in re.findall(r"^([\w-]+)[>=]", (ROOT / "requirements.txt").read_text("utf-8"), re.M):
+        assert f"{name}==" in pinned, f"{name} has no tested version"
+
+
+def test_importing_the_library_only_defines() -> None:
+    code = """
+import random, numpy, torch
+state = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+threads, kind = torch.get_num_threads(), torch.get_default_dtype()
+import ippy.__main__, ippy.live, ippy.phantoms, ippy.reach
+assert state[0] == random.getstate() and state[2] == torch.get_rng_state().tolist()
+assert state[1] == numpy.random.get_state()[1].tolist()
+assert (threads, kind) == (torch.get_num_threads(), torch.get_default_dtype())
+"""
+    command = [sys.executable, "-W", "error::UserWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_workflow_pins_its_actions_and_asks_for_little() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "book.yml").read_text("utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "permissions" not in workflow["jobs"]["test"]
+    assert workflow["jobs"]["deploy"]["permissions"] == {"pages": "write", "id-token": "write"}
+    actions = [s["uses"] for job in workflow["jobs"].values() for s in job["steps"] if "uses" in s]
+    assert len(actions) >= 4
+    for action in actions:
+        assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action), f"not pinned: {action}"
 
 
 def test_drawings_are_what_the_code_draws(tmp_path: Path, monkeypatch) -> None:

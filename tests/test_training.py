@@ -399,6 +399,24 @@ def test_weights_of_another_architecture_are_refused(stored):
         weights.load(path, models.ResCNN(1, 1, 8))
 
 
+def test_swapped_weights_and_weights_of_another_dtype_are_refused(tmp_path):
+    for name, value in (("A", 0.1), ("B", 0.2)):
+        model = models.ResCNN(1, 1, 4)
+        nn.init.constant_(model.conv3.bias, value)
+        card = {"model": "ResCNN", "model_args": {"in_ch": 1, "out_ch": 1, "n_filters": 4}}
+        weights.save(model, tmp_path / f"{name}.pth", card)
+    (tmp_path / "A.pth").rename(tmp_path / "C.pth")
+    (tmp_path / "B.pth").rename(tmp_path / "A.pth")
+    (tmp_path / "C.pth").rename(tmp_path / "B.pth")
+    for name in "AB":  # the same architecture: only the hash can tell
+        with pytest.raises(ValueError, match=f"{name}.pth is not the file its card describes"):
+            weights.load(tmp_path / f"{name}.pth")
+    for dtype in (torch.float64, torch.bfloat16):
+        torch.save(models.ResCNN(1, 1, 4).to(dtype).state_dict(), tmp_path / "wide.pth")
+        with pytest.raises(ValueError, match=f"wide.pth holds {dtype} where ResCNN has torch.fl"):
+            weights.load(tmp_path / "wide.pth", models.ResCNN(1, 1, 4))
+
+
 class Malicious:
     def __reduce__(self):
         return os.mkdir, ("executed",)
