@@ -230,11 +230,7 @@ def book(args: list) -> int:
 def test(args: list) -> int:
     """all that CI checks: ruff, the build, unit tests, notebooks; arguments: pytest's"""
     setup()
-    clear = (
-        "IPPY_TRAIN",
-        "IPPY_PRECISION",
-        "MPLBACKEND",
-    )  # a lecturer's settings would change the outputs
+    clear = ("IPPY_TRAIN", "IPPY_PRECISION", "MPLBACKEND")  # a lecturer's would change the outputs
     named = any((ROOT / arg.split("::")[0]).exists() for arg in args if not arg.startswith("-"))
     failed = []
     if not named:
@@ -247,7 +243,11 @@ def test(args: list) -> int:
             failed.append("the build")
         if failed:
             say(f"\nrun.py: failed before the tests: {', '.join(failed)}; see above.\n")
-        args = ["tests", "ippy", "book", *args]
+        # one process more than cores, since half of the time is waiting for browsers and children
+        cores = os.cpu_count() or 1
+        workers = min(cores + 1, 6)
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // workers)))
+        args = ["-n", str(workers), "--dist", "loadscope", "tests", "ippy", "book", *args]
     command = [venv_python(), "-m", "pytest", "--doctest-modules", "--nbval"]
     command += ["--nbval-current-env", "--nbval-cell-timeout=300", *args]
     return call(command, drop=clear) or int(bool(failed))

@@ -242,7 +242,8 @@ def materialise(dataset: Dataset, *, cache: bool = True, workers: int | None = N
             ``cache_key()``, as those of this module do.
         cache: Whether to read and write the cache file.
         workers: Number of worker processes; by default one per core, at most 8, and none for
-            fewer than 128 images. If they cannot be started, the images are made here.
+            fewer than 128 images. If they cannot be started, the images are made here; on Windows
+            and macOS, a script that wants them needs ``if __name__ == "__main__":``.
 
     Returns:
         uint8 tensor ``(N, 1, H, W)``; divide by 255 for images in [0, 1].
@@ -259,7 +260,8 @@ def materialise(dataset: Dataset, *, cache: bool = True, workers: int | None = N
     try:
         images = _render(dataset, workers)
     except RuntimeError as error:
-        if workers == 0:
+        # a worker that runs a script once more, for want of its __main__ guard, has to end
+        if workers == 0 or "bootstrapping" in str(error):
             raise
         warnings.warn(f"worker processes failed ({error}); continuing in one", stacklevel=2)
         images = _render(dataset, 0)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 from tqdm import TqdmWarning, tqdm
@@ -34,7 +34,15 @@ def _accelerator():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TqdmWarning)  # it looks for notebook widgets, unused here
         from accelerate import Accelerator
-    return Accelerator(mixed_precision="no")  # the loop has its own autocast
+    wanted = int(os.environ.get("WORLD_SIZE", 1))  # as torchrun says it
+    on_cpu = wanted > 1 and not torch.accelerator.is_available()
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision="no")  # the loop has its own autocast
+    if accelerator.num_processes != wanted:  # each would train alone and write the same files
+        raise RuntimeError(
+            f"{wanted} processes were started, but accelerate joins {accelerator.num_processes} on "
+            f"{accelerator.device}; set ACCELERATE_USE_CPU=true for processes on the CPU"
+        )
+    return accelerator
 
 
 def fast_path(device: torch.device | str = "cpu") -> dict:
@@ -139,7 +147,8 @@ def train(
     which take equal slices of one global batch.
 
     Args:
-        model: Network from (N, C, H, W) to the same shape, already initialised.
+        model: Network from (N, C, H, W) to the same shape, already initialised; one of float64 is
+            trained in float64.
         dataset: Clean images: a data set of (C, H, W) tensors in [0, 1], or a tensor
             (N, C, H, W), uint8 or float in [0, 1].
         operator: Forward model for the data set's image shape; or a function of the step that gives
@@ -165,14 +174,14 @@ def train(
         FloatingPointError: If the loss becomes NaN or infinite; the last checkpoint is kept.
         KeyboardInterrupt: On Ctrl-C; training can be resumed from the last checkpoint.
     """
-    accelerator = _accelerator()
+    accelerator, dtype = _accelerator(), next(model.parameters()).dtype
     device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     if recipe.batch_size % world:
         raise ValueError(f"batch_size {recipe.batch_size} must be a multiple of {world} processes")
     images = _as_images(dataset)
     if val_dataset is not None:  # measured once: the noise of an image is that of its index
         val_x = _as_images(val_dataset)[: recipe.val_images].float() / 255
-        val_y = measure(val_x, *_at(operator, 0, recipe.noise_level), seed=recipe.seed)
+        val_y = measure(val_x, *_at(operator, 0, recipe.noise_level), seed=recipe.seed).to(dtype)
     fast = fast or fast_path(device)
     memory = torch.channels_last if fast["channels_last"] else torch.contiguous_format
     network = accelerator.prepare(model.to(memory_format=memory))
@@ -181,8 +190,12 @@ def train(
     history["precision"] = fast["precision"]
     run, start = _fingerprint(recipe, images, operator), 0
     checkpoint = None if checkpoint is None else Path(checkpoint)
-    if resume and checkpoint is not None and checkpoint.is_file():
-        saved = _read_checkpoint(checkpoint, run, fast)
+    found = [None]
+    if resume and checkpoint is not None and accelerator.is_main_process and checkpoint.is_file():
+        found = [_read_checkpoint(checkpoint, run, fast)]
+    if world > 1:  # other machines may lack the file
+        distributed.broadcast_object_list(found)
+    if saved := found[0]:
         accelerator.unwrap_model(network).load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         history, start = saved["history"], saved["step"]
@@ -201,13 +214,13 @@ def train(
     clock = time.perf_counter()
     try:
         for step in bar:
-            y_delta, x = (t[mine].to(device) for t in _batch(images, operator, recipe, step))
+            y_delta, x = (t[mine].to(device, dtype) for t in _batch(images, operator, recipe, step))
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate(step)
             with autocast:
                 x_hat = network(y_delta.contiguous(memory_format=memory))
-            objective = loss(x_hat.float(), x)
-            error = F.mse_loss(x_hat.detach().float(), x)
+            objective = loss(x_hat.to(dtype), x)
+            error = F.mse_loss(x_hat.detach().to(dtype), x)
             mean_error = accelerator.reduce(error, "mean").item()  # of all processes
             _require_finite(mean_error, step + 1)
             optimizer.zero_grad()
@@ -284,7 +297,7 @@ def _read_checkpoint(path: Path, run: str, fast: dict) -> dict:
 def _validate(network, x: Tensor, y_delta: Tensor, memory, device) -> float:
     network.eval()
     parts = [
-        network(part.to(device).contiguous(memory_format=memory)).float().cpu()
+        network(part.to(device).contiguous(memory_format=memory)).to("cpu", x.dtype)
         for part in y_delta.split(4)
     ]
     network.train()

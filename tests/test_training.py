@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,34 +188,6 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     assert torch.load(path, weights_only=True)["step"] == 8
     assert [p.name for p in tmp_path.iterdir()] == ["run.pt"], "a temporary file was left"
     assert same(fit(recipe, checkpoint=path, resume=True)[0], fit(recipe)[0])
-
-
-PROCESS = """
-import sys
-sys.path.insert(0, {folder!r})
-import test_training as t
-from accelerate import PartialState
-model, history = t.fit()
-state = PartialState()
-assert state.num_processes == 2, state
-if state.is_main_process:
-    t.torch.save([model.state_dict(), history["train_mse"]], {out!r})
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="starts two processes with torchrun")
-def test_two_processes_learn_what_one_learns(tmp_path):
-    script, out = tmp_path / "script.py", tmp_path / "two.pt"
-    script.write_text(PROCESS.format(folder=str(Path(__file__).parent), out=str(out)))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*launch, str(script)], capture_output=True, env=environment)
-    assert done.returncode == 0, done.stderr.decode()
-    weights_of_two, losses = torch.load(out, weights_only=True)
-    one, history = fit()
-    for name, value in one.state_dict().items():
-        torch.testing.assert_close(weights_of_two[name], value, rtol=1e-4, atol=1e-6)
-    assert losses == pytest.approx(history["train_mse"], rel=1e-5)
 
 
 def test_ctrl_c_says_how_to_go_on_and_keeps_the_checkpoint(tmp_path, capsys):
@@ -621,10 +594,13 @@ REAL_DATA = os.environ.get("IPPY_DATA")  # read before the fixture hides it
 
 
 @pytest.mark.skipif(not REAL_DATA, reason="IPPY_DATA names no folder of CT slices")
-def test_evaluate_runs_on_real_slices(capsys):
-    assert cli.main(["evaluate", "UNet", "--data", REAL_DATA, "--json"]) == 0
+def test_evaluate_runs_on_real_slices(capsys, tmp_path):
+    for file in sorted(Path(REAL_DATA).glob("*/*.png"))[::5]:
+        (tmp_path / file.parent.name).mkdir(exist_ok=True)
+        shutil.copy(file, tmp_path / file.parent.name)
+    assert cli.main(["evaluate", "UNet", "--data", str(tmp_path), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert len(report["per_image"]["UNet"]["psnr"]) == report["images"] > 0
+    assert len(report["per_image"]["UNet"]["psnr"]) == report["images"] > 3
     mean = {name: value["psnr"] for name, value in report["mean"].items()}
     assert mean["measurement"] < mean["Tikhonov"] < mean["TV"]
     assert mean["UNet"] > mean["measurement"] + 3
