@@ -247,7 +247,8 @@ def test(args: list) -> int:
         cores = os.cpu_count() or 1
         workers = min(cores + 1, 6)
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // workers)))
-        args = ["-n", str(workers), "--dist", "loadscope", "tests", "ippy", "book", *args]
+        spread = ["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder"]
+        args = [*spread, "tests", "ippy", "book", *args]
     command = [venv_python(), "-m", "pytest", "--doctest-modules", "--nbval"]
     command += ["--nbval-current-env", "--nbval-cell-timeout=300", *args]
     return call(command, drop=clear) or int(bool(failed))

