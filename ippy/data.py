@@ -62,12 +62,14 @@ def read_grey(path: str | os.PathLike, shape: int | Sequence[int] | None = None)
 
     Raises:
         FileNotFoundError: If there is no such file.
-        OSError: If the file is no image, or is truncated.
+        OSError: If the file is no image, is truncated, or holds floating point numbers.
     """
     size = None if shape is None else _as_shape(shape)
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened)
+            if image.mode == "F":  # Pillow would cut [0, 1] to black and white
+                raise ValueError("it holds floating point numbers of no stated range; store 16 bit")
             deep = image.mode.startswith("I")
             grey = np.asarray(image if deep else image.convert("RGB").convert("L"), np.float32)
     except FileNotFoundError:

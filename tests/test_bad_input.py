@@ -92,6 +92,12 @@ def test_damaged_images_are_named(tmp_path, name):
         data.read_grey(path)
 
 
+def test_images_of_floating_point_numbers_are_refused(tmp_path):
+    Image.fromarray(RAMP.numpy()).save(tmp_path / "float.tif")
+    with pytest.raises(OSError, match="float.tif.*floating point numbers.*16 bit"):
+        data.read_grey(tmp_path / "float.tif")
+
+
 X = torch.rand(1, 1, 32, 32)
 K = Blurring((32, 32), kernel_type="gaussian")
 UNET = models.SimpleUNet(base_ch=2)
