@@ -104,6 +104,39 @@ def test_training_survives_kills_at_random_moments(tmp_path):
     assert files == ["ResCNN.json", "ResCNN.pth"], "temporary files or checkpoints are left"
 
 
+REWRITES = """
+import itertools, json, os, random, signal, sys, time
+from pathlib import Path
+from ippy.utilities import atomic_write
+path, size, rng, unfinished = Path(sys.argv[1]), 30_000_000, random.Random(0), 0
+start = time.monotonic()
+for _ in range(3):
+    atomic_write({path: bytes(size)})
+once = (time.monotonic() - start) / 3
+for _ in range(40):
+    child = os.fork()
+    if not child:
+        for i in itertools.count():
+            atomic_write({path: bytes([i % 256]) * size})
+    time.sleep(rng.uniform(0, 2 * once))
+    os.kill(child, signal.SIGKILL)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    content = path.read_bytes()
+    assert len(content) == size and len(set(content)) == 1, "a torn file"
+    unfinished += any(path.parent.glob(".file.*.tmp"))
+atomic_write({path: b"last"})
+print(unfinished)
+"""
+
+
+@linux
+def test_a_file_is_old_or_new_whenever_its_writer_is_killed(tmp_path):
+    done = python(REWRITES, tmp_path / "file")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10, "hardly a writer was killed while it wrote"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"], "temporary files are left"
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of 2 MB, where mounting is allowed; ``remount`` makes it read-only."""
@@ -166,6 +199,7 @@ WRITER = """
 import sys, time, torch
 from pathlib import Path
 from ippy import models, weights
+from ippy.utilities import atomic_write
 model = models.ResCNN(1, 1, 32)
 with torch.no_grad():
     for p in model.parameters():
