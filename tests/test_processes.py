@@ -121,6 +121,23 @@ def test_two_processes_follow_the_trajectory_of_one(runs, key, who):
     assert found["val"] == pytest.approx(one["val"], rel=limit)
 
 
+def alone(folder: str) -> None:
+    """Somebody has looked for GPUs first; without one, accelerate leaves each process alone."""
+    from accelerate import PartialState
+
+    assert PartialState().num_processes == 1
+    test_training.fit(checkpoint=Path(folder) / "run.pt")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="GPUs join their processes")
+def test_processes_that_stay_alone_are_refused(tmp_path):
+    done = launch("t.alone(sys.argv[1])", tmp_path)
+    assert done.returncode != 0
+    assert "RuntimeError: 2 processes were started, but accelerate joins 1 on cpu" in done.stderr
+    assert "set ACCELERATE_USE_CPU=true" in done.stderr
+    assert not (tmp_path / "run.pt").exists()
+
+
 def fault(folder: str) -> None:
     """The second of two processes dies at the eighth step."""
     from torch import distributed

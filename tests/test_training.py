@@ -14,6 +14,7 @@ import nbformat
 import pytest
 import torch
 from nbclient import NotebookClient
+from PIL import Image
 from torch import nn
 
 from ippy import __main__ as cli
@@ -591,6 +592,25 @@ def test_measurements_do_not_depend_on_the_batch():
 
 
 REAL_DATA = os.environ.get("IPPY_DATA")  # read before the fixture hides it
+
+
+def test_a_folder_trains_on_all_patients_but_the_last(tmp_path):
+    for patient, n_images in (("A", 2), ("B", 3), ("C", 2)):
+        (tmp_path / patient).mkdir()
+        for i in range(n_images):
+            image = Image.new("L", (40, 32), ord(patient))
+            image.save(tmp_path / patient / f"{i}.png")
+    train_set, val_set = training._training_images(RECIPE, tmp_path, (32, 32))
+    greys = [[chr(int(x.flatten()[0])) for x in part] for part in (train_set, val_set)]
+    assert greys == [["A", "A", "B", "B", "B"], ["C", "C"]]
+    one_patient = tmp_path / "one"
+    shutil.copytree(tmp_path / "B", one_patient / "B")
+    train_set, val_set = training._training_images(RECIPE, one_patient, (32, 32))
+    assert (len(train_set), len(val_set)) == (2, 1)
+    for name in ("1.png", "2.png"):
+        (one_patient / "B" / name).unlink()
+    with pytest.raises(ValueError, match="1 image.*needs at least 2"):
+        training._training_images(RECIPE, one_patient, (32, 32))
 
 
 @pytest.mark.skipif(not REAL_DATA, reason="IPPY_DATA names no folder of CT slices")
