@@ -1,7 +1,8 @@
 """Benchmarks of training: ``python3 run.py bench [NAME ...]``, or ``--all`` for the long ones too.
 
 ``speed`` (some minutes) measures on this machine what one training step, one fetched sample and
-one reconstruction cost, ``projector`` (a minute) the CT projector, ``lecture`` (ten minutes) every
+one reconstruction cost, ``projector`` (a minute) the CT projector, ``blur`` (a minute) the blur,
+its adjoint and total variation, ``lecture`` (ten minutes) every
 cell of the book and the short trainings of a lecture. ``quality`` and ``ablation`` (hours,
 resumable) train networks. Results are stored in ``benchmarks/results`` together with the machine;
 every call prints them all in one table. In the first two, things are compared by turns within one
@@ -22,6 +23,7 @@ from pathlib import Path
 from statistics import median
 
 import ablation
+import blur
 import lecture
 import projector
 import torch
@@ -321,6 +323,23 @@ def projector_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
     yield "CTProjector: matrices built once", f"{stored['built']:.1f} s", ""
 
 
+def blur_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
+    """Ratios are turn by turn: adjoint over forward, before over now."""
+    before = "{}, padded by conv2d"
+    for row in stored["operators"]:
+        seconds = row["seconds"]
+        forward, adjoint = seconds["forward"], seconds["adjoint"]
+        note = f"forward × {ratio(adjoint, forward)}; before, "
+        note += f"forward × {ratio(seconds[before.format('adjoint')], forward)}"
+        label = f"adjoint of a blur, {row['kernel']} pixels, batch {row['batch']}"
+        yield label, spread(adjoint, 1e3) + " ms", note
+    for row in stored["solver"]:
+        seconds, name = row["seconds"], "total variation"
+        note = f"{row['iterations']} iterations; with the adjoint as before / now: "
+        note += ratio(seconds[before.format(name)], seconds[name])
+        yield f"{name}, batch {row['batch']}", spread(seconds[name]) + " s", note
+
+
 def lecture_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
     for name, seconds in stored["cells"].items():
         yield f"chapter {name}", f"{sum(seconds):.0f} s", f"longest cell {max(seconds):.1f} s"
@@ -332,6 +351,7 @@ def lecture_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
 PARTS = {
     "speed": speed_rows,
     "projector": projector_rows,
+    "blur": blur_rows,
     "lecture": lecture_rows,
     "quality": quality_rows,
     "ablation": ablation_rows,
@@ -362,10 +382,12 @@ def main(argv: list[str]) -> None:
     if unknown := set(chosen.names) - set(PARTS):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     for name in PARTS if chosen.all else chosen.names or ["speed"]:
-        if name in ("speed", "projector", "lecture"):
+        if name in ("speed", "projector", "blur", "lecture"):
             facts = {"machine": weights.machine(), "precision": training.fast_path()["precision"]}
-            measure = {"speed": speed, "projector": partial(projector.run, alternate)}
-            measured = measure.get(name, lecture.run)()
+            measure = {"speed": speed, "lecture": lecture.run}
+            measure |= {"projector": partial(projector.run, alternate)}
+            measure |= {"blur": partial(blur.run, alternate)}
+            measured = measure[name]()
             text = json.dumps({**facts, **measured}, indent=1) + "\n"
             atomic_write({RESULTS / f"{name}.json": text.encode()})
         else:

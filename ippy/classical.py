@@ -94,24 +94,28 @@ def total_variation(
         raise ValueError(f"lam must be a finite number > 0, got {lam}; try 1e-3")
     if bounds is not None and not bounds[0] < bounds[1]:
         raise ValueError(f"bounds must be (smallest, largest) grey level like (0, 1), got {bounds}")
-    low, high = bounds or (-float("inf"), float("inf"))
     grad = Gradient(K.img_shape, boundary="reflect")
     z = K.adjoint(y)
     # Power iteration stops below the norm, hence 5 % more; the gradient's norm is at most sqrt(8).
     norm = 1.05 * operator_norm(K, channels=z.shape[1], n_iter=20, device=y.device)
     sigma_p, sigma_q = 0.1, 10 * lam
     tau = 1 / (sigma_p * norm**2 + sigma_q * 8)
-    x = z = z / max(norm, 1e-30) ** 2
+    x = z / max(norm, 1e-30) ** 2
     p, q = K(x) - y, torch.zeros_like(grad(x))
+    # Arithmetic in place: with the blur as fast as it is, new memory would cost most of the time.
     for _ in range(n_iter):
-        z = (x - tau * (K.adjoint(p) + grad.adjoint(q))).clamp(low, high)
-        ahead = 2 * z - x
-        p_new = (p + sigma_p * (K(ahead) - y)) / (1 + sigma_p)
-        q_new = q + sigma_q * grad(ahead)
-        v, h = q_new.chunk(2, dim=1)  # 2 x (N, C, H, W)
-        shrink = lam / (v * v + h * h).sqrt().clamp(min=lam)  # onto the discs |q| <= lam
-        q_new = torch.cat([v * shrink, h * shrink], dim=1)
-        x, p, q = x + 1.9 * (z - x), p + 1.9 * (p_new - p), q + 1.9 * (q_new - q)
+        z = grad.adjoint(q).add_(K.adjoint(p)).mul_(-tau).add_(x)
+        z = z if bounds is None else z.clamp_(*bounds)
+        ahead = torch.lerp(x, z, 2.0)  # 2 z - x
+        # the dual variable of the data: the minimum of a parabola
+        p_new = (K(ahead) - y).mul_(sigma_p).add_(p).div_(1 + sigma_p)
+        # that of the gradient: projected onto the discs |q| <= lam
+        q_new = grad(ahead).mul_(sigma_q).add_(q)
+        v, h = q_new.chunk(2, dim=1)  # 2 x (N, C, H, W), views
+        shrink = torch.addcmul(v * v, h, h).sqrt_().clamp_(min=lam).reciprocal_().mul_(lam)
+        v.mul_(shrink), h.mul_(shrink)
+        for old, new in ((x, z), (p, p_new), (q, q_new)):
+            old.lerp_(new, 1.9)  # over-relaxation: old + 1.9 (new - old)
     return z
 
 

@@ -14,6 +14,7 @@ from ippy.recipes import RECIPES
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import ablation
 import bench
+import blur
 import projector
 
 
@@ -78,6 +79,14 @@ def test_the_alternative_projector_agrees():
     assert projector.disc_error(CTProjector((256, 256), -angles), angles) > 1
 
 
+def test_the_blur_is_compared_with_an_adjoint_of_the_same_values():
+    kernel = torch.rand(5, 3)  # without the symmetry of a motion, for which K is its own adjoint
+    K, old = (kind((16, 20), kernel) for kind in (blur.Blurring, blur.PaddedByConv))
+    y = torch.rand(2, 1, 16, 20)
+    assert (K.adjoint(y) - old.adjoint(y)).abs().max() < 1e-6
+    assert (K(y) - old.adjoint(y)).abs().max() > 0.01
+
+
 def test_the_table_shows_every_stored_result(capsys):
     bench.table()
     text = capsys.readouterr().out
@@ -85,6 +94,7 @@ def test_the_table_shows_every_stored_result(capsys):
         assert f"{key}: step, ours, crops" in text
     assert all(f"time to quality, seed {seed}" in text for seed in range(bench.SEEDS["course"]))
     assert all(f"ablation: {run}" in text for run in ablation.runs())
+    assert "adjoint of a blur, 31 pixels, batch 8" in text
     assert "CTProjector  " in text and "rotate and sum  " in text
 
 
@@ -92,6 +102,6 @@ def test_an_unknown_benchmark_is_named(capsys):
     with pytest.raises(SystemExit):
         bench.main(["spead"])
     assert (
-        "no benchmark spead; there are speed, projector, lecture, quality, ablation"
+        "no benchmark spead; there are speed, projector, blur, lecture, quality, ablation"
         in capsys.readouterr().err
     )
