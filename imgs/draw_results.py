@@ -5,11 +5,12 @@ from pathlib import Path
 import matplotlib
 import torch
 
-from ippy import data, evaluation, metrics, training, utilities
+from ippy import datasets, evaluation, metrics, training, utilities
+from ippy.images import sample_image
 from ippy.operators import Blurring
 from ippy.receptive_field import effective
-from ippy.recipes import KERNEL, task_operator
 from ippy.studies.width import best_linear
+from ippy.tasks import KERNEL, measure, task_operator
 
 matplotlib.use("Agg")
 IMGS = Path(__file__).resolve().parent
@@ -24,8 +25,8 @@ def save(figure, name: str, dpi: int = 110) -> None:
 @torch.no_grad()
 def main() -> None:
     """Draw the result, and one picture for each chapter."""
-    x, K = data.sample_image("thorax"), task_operator()
-    y_delta = evaluation.measure(x, K)
+    x, K = sample_image("thorax"), task_operator()
+    y_delta = measure(x, K)
     unet, _ = training.load_or_train("UNet")
     pictures = {"clean": x, "measured": y_delta}
     pictures |= {name: solve(y_delta) for name, solve in evaluation.baselines(K).items()}
@@ -41,7 +42,7 @@ def main() -> None:
     )
 
     C = Blurring((256, 256), boundary="circular", **KERNEL)
-    noisy = evaluation.measure(x, C)
+    noisy = measure(x, C)
     naive = torch.fft.ifft2(torch.fft.fft2(noisy.double()) / C.transfer_function()).real
     chapter = {"measured": noisy, "divided by H": naive}
     save(utilities.show_images(chapter, width=4.5), "chapter_inverse_problems")
@@ -58,8 +59,8 @@ def main() -> None:
     figure = utilities.show_images(chapter, vmin=[0, -0.3], vmax=[1, 0.3], width=4.5)
     save(figure, "chapter_residual_learning")
 
-    x = data.materialise(data.SyntheticDataset(64)).float() / 255
-    measured = evaluation.measure(x, K)
+    x = datasets.materialise(datasets.SyntheticDataset(64)).float() / 255
+    measured = measure(x, K)
     with torch.enable_grad():
         used, _ = effective(unet, measured[:8])
     used = (used / used.max()).clamp(min=1e-4).log10()[98:159, 98:159] / 4 + 1
@@ -81,13 +82,13 @@ def main() -> None:
     chapter = {"measured": y_delta, "attention": seen["alpha"]}
     save(utilities.show_images(chapter, width=4.5), "chapter_unet_variants")
 
-    x = data.sample_image("thorax")
+    x = sample_image("thorax")
     errors = {"error of TV": pictures["TV"] - x, "error of the UNet": pictures["UNet"] - x}
     save(utilities.show_images(errors, vmin=-0.1, vmax=0.1, width=4.5), "chapter_comparison")
 
     rows = {}
     for angle in (20, 60):
-        y_delta = evaluation.measure(x, task_operator(motion_angle=float(angle)))
+        y_delta = measure(x, task_operator(motion_angle=float(angle)))
         rows |= {
             f"measured, {angle}°": y_delta,
             f"TV, {angle}°": evaluation.baselines(K)["TV"](y_delta),

@@ -1,71 +1,19 @@
-"""How each shipped weight file was made, as data: one recipe per network."""
+"""The networks of the book as data: one entry each, which everything else reads.
+
+To add a network, write its class in :mod:`ippy.models` and its entry in :data:`NETWORKS`, then
+``python -m ippy train KEY``. Tables, studies, the laboratory in the page and the tests list what
+stands here.
+"""
 
 from dataclasses import asdict, dataclass, field, replace
 from math import cos, pi
 
-import torch
 from torch import nn
 
-from ippy import models, operators
+from ippy import models
+from ippy.tasks import NOISE_LEVEL, TASKS, Task
 
-__all__ = ["KERNEL", "NOISE_LEVEL", "RECIPES", "SHAPE", "Recipe", "identity_init", "task_operator"]
-
-# The task of the whole book: motion blur of 9 pixels at 20 degrees, one percent of noise.
-#: Height and width of the images, in pixels.
-SHAPE = (256, 256)
-#: The motion blur, as arguments of :class:`ippy.operators.Blurring`.
-KERNEL = {"kernel_type": "motion", "kernel_size": 9, "motion_angle": 20.0}
-#: Relative noise level.
-NOISE_LEVEL = 0.01
-
-
-def task_operator(shape: tuple[int, int] = SHAPE, **kernel) -> operators.Blurring:
-    """The book's motion blur for images of ``shape``; keywords replace parts of :data:`KERNEL`."""
-    return operators.Blurring(shape, **{**KERNEL, **kernel})
-
-
-def identity_init(model: nn.Module, residual: bool = False) -> None:
-    """Make a network carry its input through from the start (for non-negative images).
-
-    Channel 0 is carried by Dirac kernels through all layers of a :class:`~ippy.models.SimpleCNN`,
-    and its last layer ignores the others; inside a skip (``residual``) its last layer is zero
-    instead. In the UNet family it is carried through the first encoder block, the uppermost skip
-    and the last decoder block; an attention gate on the way starts at one half. Everything else
-    keeps its initialisation, so that a UNet's first output is its input plus what the other
-    channels of the last layer add.
-
-    Raises:
-        TypeError: For any other network.
-    """
-    last_scale = 1.0
-    if type(model) is models.SimpleCNN:
-        chain = [model.conv1, model.conv2, model.conv3]
-        nn.init.zeros_(model.conv3.weight)
-        nn.init.zeros_(model.conv3.bias)
-    elif isinstance(model, models.ResidualUNet):
-        blocks = [model.enc1, model.dec1.block]
-        for block in blocks:  # the shortcut carries channel 0, the convolutions add nothing to it
-            nn.init.zeros_(block.conv2.weight[0])
-            nn.init.zeros_(block.conv2.bias[:1])
-        chain = [*(block.shortcut for block in blocks), model.out_conv]
-    elif isinstance(model, models.SimpleUNet | models.UNetPP):
-        nested = isinstance(model, models.UNetPP)
-        first, last = (model.x0_0, model.x0_2) if nested else (model.enc1, model.dec1.block)
-        chain = [first.block[0], first.block[2], last.block[0], last.block[2], model.out_conv]
-        if isinstance(model, models.AttentionUNet):
-            nn.init.zeros_(model.dec1.attn.psi.weight)
-            nn.init.zeros_(model.dec1.attn.psi.bias)
-            last_scale = 2.0
-    else:
-        raise TypeError(f"no identity initialisation for {type(model).__name__}; see its docstring")
-    if residual:
-        return
-    with torch.no_grad():
-        for conv in chain[:-1]:
-            conv.weight[0], conv.bias[0] = 0, 0
-        for conv in chain:
-            middle = conv.kernel_size[0] // 2
-            conv.weight[0, 0, middle, middle] = last_scale if conv is chain[-1] else 1
+__all__ = ["NETWORKS", "RECIPES", "Network", "Recipe", "find"]
 
 
 @dataclass(frozen=True)
@@ -75,15 +23,16 @@ class Recipe:
     Args:
         model: Name of a class in :mod:`ippy.models`.
         model_args: Its constructor arguments.
+        task: Key of :data:`ippy.tasks.TASKS`: what the network is trained for.
         steps: Number of optimiser steps.
         batch_size: Images per step over all processes together.
         crop: Side of the square cut from each measured image (pixels); None: the whole image.
         flips: Whether half of the batches are mirrored, in each direction.
-        init: ``"default"`` (PyTorch's) or ``"identity"`` (:func:`identity_init`).
+        init: ``"default"`` (PyTorch's) or ``"identity"`` (:func:`ippy.models.identity_init`).
         lr: Largest learning rate of Adam.
         schedule: ``"one_cycle"`` (linear warm-up over 10 %, cosine decay) or ``"constant"``.
         noise_level: Relative noise level of the measurements.
-        data: Arguments of :class:`ippy.data.SyntheticDataset`, its size included.
+        data: Arguments of :class:`ippy.datasets.SyntheticDataset`, its size included.
         seed: Decides initialisation, batches, crops and noise.
         val_images: Number of validation images.
         val_every: Steps between validations.
@@ -92,6 +41,7 @@ class Recipe:
 
     model: str
     model_args: dict = field(default_factory=dict)
+    task: str = "deblurring"
     steps: int = 1000
     batch_size: int = 8
     crop: int | None = 96
@@ -108,21 +58,30 @@ class Recipe:
 
     def __post_init__(self) -> None:
         known = {"schedule": ("one_cycle", "constant"), "init": ("default", "identity")}
+        known |= {"task": tuple(TASKS)}
         for name, values in known.items():
             if getattr(self, name) not in values:
-                raise ValueError(
-                    f"{name} {getattr(self, name)!r} is unknown; use {values[0]!r} or {values[1]!r}"
-                )
+                choice = " or ".join(map(repr, values))
+                raise ValueError(f"{name} {getattr(self, name)!r} is unknown; use {choice}")
+        if self.crop is not None and self.crop < 1:
+            raise ValueError(f"crop is {self.crop}, expected a side in pixels, or None: no crop")
         if min(self.steps, self.batch_size, self.val_every, self.val_images) < 1:
             raise ValueError("steps, batch_size, val_every and val_images must be at least 1")
         if not 0 < self.lr < 1:
             raise ValueError(f"lr is {self.lr}, expected a learning rate in (0, 1) such as 1e-3")
 
-    def build(self):
-        """A fresh network with the constructor arguments and the initialisation of this recipe."""
+    def build(self) -> nn.Module:
+        """A fresh network with the constructor arguments and the initialisation of this recipe.
+
+        Raises:
+            ValueError: If ``model`` is no network of :mod:`ippy.models`.
+        """
+        if self.model not in models.__all__:
+            names = ", ".join(name for name in models.__all__ if "Net" in name or "CNN" in name)
+            raise ValueError(f"there is no network {self.model!r} in ippy.models; it has {names}")
         model = getattr(models, self.model)(**self.model_args)
         if self.init == "identity":
-            identity_init(model)
+            models.identity_init(model)
         return model
 
     def quick(self) -> "Recipe":
@@ -144,6 +103,28 @@ class Recipe:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Network:
+    """One network of the book.
+
+    Args:
+        title: As pages and tables name it.
+        recipe: How its weights are made; class, constructor arguments and task stand there.
+        group: Where it belongs in the laboratory and in tables: ``"cnn"`` or ``"unet"``.
+        in_laboratory: Whether readers can run it in the pages; the order is that of the entries.
+    """
+
+    title: str
+    recipe: Recipe
+    group: str
+    in_laboratory: bool = True
+
+    @property
+    def task(self) -> Task:
+        """The task that the network is trained for."""
+        return TASKS[self.recipe.task]
+
+
 _CNN = {"in_ch": 1, "out_ch": 1, "n_filters": 32}
 _UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
 
@@ -151,12 +132,34 @@ _UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
 # identity (see benchmarks/ablation.py); the two CNNs do not, since a chapter compares starts.
 _BUDGET = {"steps": 20_000, "batch_size": 4, "crop": 64, "val_every": 500, "quick_steps": 300}
 
-#: Key of a weight file -> how it was made.
-RECIPES: dict[str, Recipe] = {
-    "SimpleCNN": Recipe("SimpleCNN", _CNN, **_BUDGET),
-    "ResCNN": Recipe("ResCNN", _CNN, **_BUDGET),
-    "UNet": Recipe("SimpleUNet", _UNET, **_BUDGET, init="identity"),
-    "ResidualUNet": Recipe("ResidualUNet", _UNET, **_BUDGET, init="identity"),
-    "AttentionUNet": Recipe("AttentionUNet", _UNET, **_BUDGET, init="identity"),
-    "UNetPP": Recipe("UNetPP", _UNET, **_BUDGET, init="identity"),
+
+def _cnn(name: str) -> Recipe:
+    return Recipe(name, _CNN, **_BUDGET)
+
+
+def _unet(name: str) -> Recipe:
+    return Recipe(name, _UNET, **_BUDGET, init="identity")
+
+
+#: Key of a weight file -> the network.
+NETWORKS: dict[str, Network] = {
+    "SimpleCNN": Network("SimpleCNN", _cnn("SimpleCNN"), "cnn"),
+    "ResCNN": Network("ResCNN", _cnn("ResCNN"), "cnn"),
+    "UNet": Network("UNet", _unet("SimpleUNet"), "unet"),
+    "ResidualUNet": Network("Residual UNet", _unet("ResidualUNet"), "unet"),
+    "AttentionUNet": Network("Attention UNet", _unet("AttentionUNet"), "unet"),
+    "UNetPP": Network("UNet++", _unet("UNetPP"), "unet"),
 }
+#: Key of a weight file -> how it is made.
+RECIPES: dict[str, Recipe] = {key: network.recipe for key, network in NETWORKS.items()}
+
+
+def find(key: str) -> Network:
+    """The entry of a key.
+
+    Raises:
+        KeyError: If there is none; the message names those that there are.
+    """
+    if key not in NETWORKS:
+        raise KeyError(f"there is no network {key!r}; choose one of {', '.join(NETWORKS)}")
+    return NETWORKS[key]

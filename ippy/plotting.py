@@ -1,74 +1,106 @@
-"""A training run before the eyes of an audience: loss curve and reconstruction, drawn again."""
+"""Figures: images side by side on one grey scale, and loss curves."""
 
-import sys
-import time
+from collections.abc import Mapping, Sequence
 
-from torch import Tensor, nn
+import numpy as np
+from torch import Tensor
 
-from ippy import metrics
-from ippy.evaluation import reconstruct
-
-__all__ = ["LiveView"]
+__all__ = ["plot_history", "show_images"]
 
 
-class LiveView:
-    """A callback for :func:`ippy.training.train` that shows progress and keeps to a time.
-
-    In a notebook one figure is drawn anew at every call: the loss so far, the measurement and
-    what the network makes of it now. Elsewhere nothing is drawn.
+def show_images(
+    images: Mapping[str, Tensor] | Sequence[Tensor] | Tensor,
+    *,
+    titles: Sequence[str] | None = None,
+    vmin: float | Sequence[float] | None = 0.0,
+    vmax: float | Sequence[float] | None = 1.0,
+    cmap: str = "gray",
+    columns: int | None = None,
+    zoom: tuple[int, int, int] | None = None,
+    width: float = 9.0,
+):
+    """Show images side by side on one grey scale, so that they can be compared.
 
     Args:
-        x: A clean image (1, 1, H, W).
-        y_delta: Its measurement, of the same shape.
-        seconds: The run is told to end at the first call later than this.
+        images: Dictionary title -> image, or a sequence of images; an image is (H, W) or has
+            leading axes of size 1; a batch (N, 1, H, W) is taken as N images.
+        titles: Titles where ``images`` is not a dictionary.
+        vmin: Grey value shown black, one for all or one per image; None: from the image.
+        vmax: Grey value shown white, likewise.
+        cmap: A matplotlib colour map.
+        columns: Images per row; all in one row if None.
+        zoom: (top, left, side) of a square that is enlarged below each image.
+        width: Width of the figure in inches.
 
-    Attributes:
-        measured: PSNR of the measurement in dB.
-        psnrs: PSNR of the reconstruction in dB, one number for each call.
-        elapsed: Seconds from the beginning to the last call.
-
-    >>> view = LiveView(x := __import__("torch").rand(1, 1, 8, 8), x, seconds=60)
-    >>> view(1, nn.Conv2d(1, 1, 1), {"step": [1], "train_mse": [0.1]})  # go on
-    False
+    Returns:
+        The matplotlib figure.
     """
+    import matplotlib.pyplot as plt
 
-    def __init__(self, x: Tensor, y_delta: Tensor, *, seconds: float = 50.0) -> None:
-        self.x, self.y_delta, self.seconds = x, y_delta, seconds
-        self.start, self.elapsed, self.psnrs = time.perf_counter(), 0.0, []
-        self.measured = metrics.psnr(y_delta, x).item()
-        self.handle = None
+    if isinstance(images, Mapping):
+        titles, images = list(images), list(images.values())
+    pictures = [np.asarray(p.detach().float().cpu().squeeze()) for p in images]
+    for picture in pictures:
+        if picture.ndim != 2:
+            raise ValueError(f"an image must be (H, W) after squeezing, got {picture.shape}")
+    number = len(pictures)
+    low = vmin if isinstance(vmin, Sequence) else [vmin] * number
+    high = vmax if isinstance(vmax, Sequence) else [vmax] * number
+    columns = columns or number
+    repeat = 2 if zoom else 1
+    rows = -(-number // columns) * repeat
+    tile = width / columns
+    aspect = pictures[0].shape[0] / pictures[0].shape[1]
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(width, rows * tile * aspect + (0.3 * rows / repeat if titles else 0)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for i, picture in enumerate(pictures):
+        row, column = divmod(i, columns)
+        style = dict(cmap=cmap, vmin=low[i], vmax=high[i], interpolation="antialiased")
+        axis = axes[row * repeat, column]
+        axis.imshow(picture, **style)
+        if titles is not None:
+            axis.set_title(titles[i], fontsize=10)
+        if zoom:
+            top, left, side = zoom
+            axes[row * repeat + 1, column].imshow(
+                picture[top : top + side, left : left + side], **style
+            )
+            axis.add_patch(plt.Rectangle((left, top), side, side, fill=False, edgecolor="white"))
+    return figure
 
-    def __call__(self, step: int, model: nn.Module, history: dict) -> bool:
-        """Draw the state after ``step``; return whether the time is up."""
-        x_hat = reconstruct(model, self.y_delta)
-        self.psnrs.append(metrics.psnr(x_hat, self.x).item())
-        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-        if getattr(shell, "kernel", None) is not None:
-            import matplotlib.pyplot as plt
-            from IPython.display import display
 
-            figure = self.draw(step, x_hat, history)
-            if self.handle is None:
-                self.handle = display(figure, display_id=True)
-            else:
-                self.handle.update(figure)
-            plt.close(figure)
-        self.elapsed = time.perf_counter() - self.start
-        return self.elapsed > self.seconds
+def plot_history(histories: Mapping[str, Mapping[str, Sequence]], *, width: float = 7.0):
+    """Plot training and validation loss of one or several runs on a logarithmic axis.
 
-    def draw(self, step: int, x_hat: Tensor, history: dict):
-        """The figure: curve, measurement, reconstruction; a new one each time."""
-        import matplotlib.pyplot as plt
+    Args:
+        histories: Name -> history as :func:`ippy.training.train` returns it, with the lists
+            ``step``, ``train_mse``, ``val_step`` and ``val_mse``.
+        width: Width of the figure in inches.
 
-        figure, (curve, left, right) = plt.subplots(
-            1, 3, figsize=(10, 3.2), width_ratios=(1.4, 1, 1), layout="constrained"
+    Returns:
+        The matplotlib figure.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(width, width * 0.5), layout="constrained")
+    for name, history in histories.items():
+        (line,) = axis.plot(history["step"], history["train_mse"], alpha=0.4)
+        axis.plot(
+            history["val_step"],
+            history["val_mse"],
+            color=line.get_color(),
+            marker="o",
+            markersize=3,
+            label=name,
         )
-        curve.plot(history["step"], history["train_mse"])
-        curve.set(xlabel="step", ylabel="mean squared error", yscale="log")
-        curve.grid(alpha=0.3)
-        titles = (f"measured, {self.measured:.1f} dB", f"step {step}, {self.psnrs[-1]:.1f} dB")
-        for axis, image, title in zip((left, right), (self.y_delta, x_hat), titles, strict=True):
-            axis.imshow(image[0, 0].clamp(0, 1).numpy(), cmap="gray", vmin=0, vmax=1)
-            axis.set_title(title, fontsize=10)
-            axis.axis("off")
-        return figure
+    axis.set(xlabel="step", ylabel="mean squared error", yscale="log")
+    axis.grid(alpha=0.3)
+    axis.legend(title="validation (training pale)")
+    return figure
