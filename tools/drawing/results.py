@@ -1,4 +1,4 @@
-"""Pictures of results for the README and the first page: ``python imgs/draw_results.py``."""
+"""Pictures of results for the README and the first page: ``python tools/drawing/results.py``."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ippy.recipes import KERNEL, task_operator
 from ippy.studies.width import best_linear
 
 matplotlib.use("Agg")
-IMGS = Path(__file__).resolve().parent
+IMGS = Path(__file__).resolve().parents[2] / "imgs"
 ZOOM = (104, 56, 64)
 
 
