@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 BOOK = ROOT / "book"
 SITE = ROOT / "_build" / "html"
+PYTHONS = ((3, 14), (3, 13), (3, 12), (3, 11))  # that the book is tested on, the newest first
 STAMP = "ippy-ready"  # inside .venv: what was installed, as a hash
 MARKER = "ippy-unfinished"  # inside .venv while it is being made or changed
 
@@ -62,10 +63,10 @@ def say(text: str) -> None:
 
 def check_version(version: tuple = tuple(sys.version_info[:3])) -> None:
     """Stop with one sentence unless ``version`` is a Python that the book is tested on."""
-    if not (3, 11) <= tuple(version[:2]) <= (3, 13):
+    if tuple(version[:2]) not in PYTHONS:
         found = ".".join(str(part) for part in version[:3])
         raise SystemExit(
-            f"run.py needs Python 3.11, 3.12 or 3.13, but this is {found} ({sys.executable}): "
+            f"run.py needs Python 3.11, 3.12, 3.13 or 3.14, but this is {found} ({sys.executable}): "
             "install one of them and call it by name, for example 'python3.12 run.py book' "
             "(Windows: 'py -3.12 run.py book')."
         )
@@ -126,7 +127,7 @@ def probe() -> str | None:
     except OSError:
         return None
     found = done.stdout.strip()
-    return found if found in ("(3, 11)", "(3, 12)", "(3, 13)") else None
+    return found if found in [str(version) for version in PYTHONS] else None
 
 
 def wanted(version: str | None) -> str:

@@ -81,14 +81,14 @@ def test_help_has_one_line_for_each_command(run, capsys):
         assert len(line.split()) > 3 and len(line) <= 100
 
 
-@pytest.mark.parametrize("version", [(2, 7, 18), (3, 10, 13), (3, 14, 0)])
+@pytest.mark.parametrize("version", [(2, 7, 18), (3, 10, 13), (3, 15, 0)])
 def test_unsupported_python_is_told_so(run, version):
     found = ".".join(map(str, version))
-    with pytest.raises(SystemExit, match=rf"needs Python 3\.11, 3\.12 or 3\.13.*this is {found}"):
+    with pytest.raises(SystemExit, match=rf"needs Python 3\.11, 3\.12, 3\.13 or 3\.14.*this is {found}"):
         run.check_version(version)
 
 
-@pytest.mark.parametrize("version", [(3, 11, 0), (3, 12, 9), (3, 13, 1)])
+@pytest.mark.parametrize("version", [(3, 11, 0), (3, 12, 9), (3, 13, 1), (3, 14, 8)])
 def test_supported_python_passes(run, version):
     run.check_version(version)
 
