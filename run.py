@@ -3,7 +3,7 @@
 
 Standard library only. Set-up makes ``.venv`` beside this file and installs the packages of the book
 into it; every other step is a child process of that environment's Python. This file must parse on
-old Pythons (tested: 3.7 grammar), so that they can say in one sentence what they lack.
+old Pythons (tested: 3.7 grammar), so that they can hand over to a newer one, or ask for it.
 """
 
 from __future__ import annotations
@@ -61,17 +61,6 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def check_version(version: tuple = tuple(sys.version_info[:3])) -> None:
-    """Stop with one sentence unless ``version`` is a Python that the book is tested on."""
-    if tuple(version[:2]) not in PYTHONS:
-        found = ".".join(str(part) for part in version[:3])
-        raise SystemExit(
-            f"run.py needs Python 3.11, 3.12, 3.13 or 3.14, but this is {found} ({sys.executable}): "
-            "install one of them and call it by name, for example 'python3.12 run.py book' "
-            "(Windows: 'py -3.12 run.py book')."
-        )
-
-
 def explain(text: str) -> str | None:
     """Cause and cure in one sentence for an error text, or None if the text names none we know."""
     last = text.strip().splitlines()[-1:] or [""]
@@ -111,23 +100,82 @@ def call(command: list, cwd: Path | None = ROOT, drop: tuple = ()) -> int:
     raise KeyboardInterrupt
 
 
+# -- A Python that fits ---------------------------------------------------------------------------
+
+
+def interview(command: list, modules: tuple) -> tuple:
+    """Start a Python and ask: its version, its path, whether it has the modules.
+
+    Returns ``("", "", False)`` for what does not run or is none of ``PYTHONS``.
+    """
+    test = (
+        "import importlib.util as u, sys; print(sys.version_info[:2]); print(sys.executable);"
+        f"print(all(u.find_spec(name) for name in {list(modules)}))"
+    )
+    env = dict(os.environ, PYTHONIOENCODING="utf-8", PYTHON_MANAGER_AUTOMATIC_INSTALL="false")
+    try:
+        done = subprocess.run(
+            [*map(str, command), "-c", test],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=60,
+            env=env,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "", "", False
+    version, path, complete = (done.stdout.splitlines() + [""] * 3)[:3]
+    fits = done.returncode == 0 and version in [str(known) for known in PYTHONS]
+    return (version, path, complete == "True") if fits else ("", "", False)
+
+
+def hand_over(argv: list) -> int:
+    """Started by a Python that does not fit: go on with the newest one here that does.
+
+    It replaces this process, so that signals and the exit code are its own; on Windows, which
+    cannot do that, it is a child. Only a Python that was asked is started, so this never loops.
+
+    Raises:
+        SystemExit: with one sentence, if there is none.
+    """
+    mine = ".".join(map(str, sys.version_info[:3]))
+    numbers = [f"{major}.{minor}" for major, minor in PYTHONS]
+    commands = [[f"python{number}"] for number in numbers]
+    if os.name == "nt":
+        commands = [["py", f"-{number}"] for number in numbers] + commands
+    incomplete = ""
+    for command in commands:
+        version, path, complete = interview(command, ("venv", "ensurepip"))
+        if complete and path:
+            break
+        incomplete = incomplete or version
+    else:
+        if incomplete:
+            raise SystemExit("run.py: " + NO_VENV.format(*re.findall(r"\d+", incomplete)))
+        fitting = f"{', '.join(reversed(numbers[1:]))} or {numbers[0]}"
+        raise SystemExit(
+            f"run.py needs Python {fitting}, but this is {mine} ({sys.executable}) and no other "
+            "is on the PATH: install one of them, then repeat the command."
+        )
+    found = version.strip("()").replace(", ", ".")
+    say(f"Python {mine} cannot run the book: going on with Python {found} ({path}).")
+    command = [path, str(Path(__file__).resolve()), *argv]
+    if os.name != "nt":
+        os.execv(path, command)
+    try:
+        return call(command, cwd=None)
+    except KeyboardInterrupt:  # of which the child has told
+        return 130
+
+
 # -- Set-up --------------------------------------------------------------------------------------
 
 
 def probe() -> str | None:
     """Version of the environment's Python if it runs and has pip, else None."""
-    test = "import importlib.util as u, sys; print(u.find_spec('pip') and sys.version_info[:2])"
-    try:
-        done = subprocess.run(
-            [str(venv_python()), "-c", test],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-    except OSError:
-        return None
-    found = done.stdout.strip()
-    return found if found in [str(version) for version in PYTHONS] else None
+    version, _, complete = interview([venv_python()], ("pip",))
+    return version if complete else None
 
 
 def wanted(version: str | None) -> str:
@@ -402,7 +450,6 @@ def main(argv: list) -> int:
         say("usage: python3 run.py COMMAND [arguments]\n\n" + "\n".join(lines))
         say("  --help   print this list")
         return 0
-    check_version()
     if argv[0] not in COMMANDS:
         raise SystemExit(f"run.py: no command {argv[0]!r}; there are {', '.join(COMMANDS)}.")
     try:
@@ -415,7 +462,8 @@ def main(argv: list) -> int:
 
 
 if __name__ == "__main__":
-    check_version()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a console that lacks a letter of the path
+    if sys.version_info[:2] not in PYTHONS:
+        raise SystemExit(hand_over(sys.argv[1:]))
     raise SystemExit(main(sys.argv[1:]))

@@ -8,10 +8,14 @@ import io
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import tomllib
 import types
 from pathlib import Path
 
@@ -81,24 +85,150 @@ def test_help_has_one_line_for_each_command(run, capsys):
         assert len(line.split()) > 3 and len(line) <= 100
 
 
-@pytest.mark.parametrize("version", [(2, 7, 18), (3, 10, 13), (3, 15, 0)])
-def test_unsupported_python_is_told_so(run, version):
-    found = ".".join(map(str, version))
-    with pytest.raises(SystemExit, match=rf"needs Python 3\.11, 3\.12, 3\.13 or 3\.14.*this is {found}"):
-        run.check_version(version)
-
-
-@pytest.mark.parametrize("version", [(3, 11, 0), (3, 12, 9), (3, 13, 1), (3, 14, 8)])
-def test_supported_python_passes(run, version):
-    run.check_version(version)
-
-
 def test_unknown_command_and_argument(run, capsys):
     with pytest.raises(SystemExit, match="no command 'buld'; there are book, test"):
         run.main(["buld"])
     with pytest.raises(SystemExit) as stopped:
         run.main(["book", "--fast"])
     assert stopped.value.code == 2 and "--fast" in capsys.readouterr().err
+
+
+# -- A Python that fits ---------------------------------------------------------------------------
+
+scripts = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are scripts of a POSIX shell")
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    """Makes programs: ``shelf(name, text)`` writes a shell script into ``shelf.path``."""
+
+    def write(name, text):
+        path = write.path / name
+        path.write_text("#!/bin/sh\n" + text, encoding="utf-8")
+        path.chmod(0o755)
+        return path
+
+    write.path = tmp_path / "bin"
+    write.path.mkdir()
+    return write
+
+
+def says(version, path, complete=True):
+    """What a Python in a shell script says when it is asked who it is."""
+    return "printf '%s\\n' " + shlex.join([str(version), str(path), str(complete)])
+
+
+@pytest.fixture
+def unfit(shelf):
+    """Starts run.py by a Python that takes itself for 3.9.18, with the shelf as the whole PATH."""
+
+    def start(*arguments):
+        code = (
+            f"import runpy, sys; sys.version_info = (3, 9, 18); sys.argv = {['', *arguments]};"
+            f"runpy.run_path({str(ROOT / 'run.py')!r}, run_name='__main__')"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PATH": str(shelf.path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        out, error = process.communicate(timeout=60)
+        return types.SimpleNamespace(pid=process.pid, code=process.returncode, out=out, error=error)
+
+    return start
+
+
+@scripts
+def test_an_unfit_python_goes_on_with_the_newest_that_fits(shelf, unfit):
+    shelf("python3.14", "echo 'python3.14: command not found' >&2; exit 127")  # as pyenv says it
+    shelf("python3.13", says((3, 10), shelf.path / "python3.13"))
+    shelf("python3.12", says((3, 12), shelf.path / "python3.12", complete=False))
+    shelf("python3.11", f'exec {shlex.quote(sys.executable)} "$@"')
+    done = unfit("--help")
+    version = ".".join(map(str, sys.version_info[:2]))
+    first, second = done.out.splitlines()[:2]
+    assert first.startswith(f"Python 3.9.18 cannot run the book: going on with Python {version} (")
+    assert second.startswith("usage: python3 run.py") and (done.code, done.error) == (0, "")
+    done = unfit("buld")
+    assert done.code == 1 and "no command 'buld'" in done.error
+
+
+@scripts
+def test_the_python_that_goes_on_takes_the_place_of_the_first(shelf, unfit):
+    """So it gets its signals, and its exit code is the one that is seen."""
+    other = shelf("other", 'echo "$$" "$@"; exit 7')
+    shelf("python3.12", says((3, 12), other))
+    shelf("python3.11", says((3, 11), "never"))
+    done = unfit("train", "U Net")
+    assert done.code == 7
+    assert done.out.splitlines()[1] == f"{done.pid} {ROOT / 'run.py'} train U Net"
+
+
+@scripts
+@pytest.mark.parametrize(
+    ("kept", "sentence"),
+    [
+        ((), "run.py needs Python 3.11, 3.12, 3.13 or 3.14, but this is 3.9.18"),
+        (("python3.13", "python3.12"), "sudo apt install python3.13-venv"),
+    ],
+)
+def test_no_python_that_fits_is_one_sentence(shelf, unfit, kept, sentence):
+    for name in kept:
+        shelf(name, says((3, int(name[-2:])), name, complete=False))
+    done = unfit("book")
+    assert done.code == 1 and done.out == ""
+    assert sentence in done.error and len(done.error.splitlines()) == 1
+
+
+def test_on_windows_the_launcher_is_asked_first(run, monkeypatch):
+    asked = []
+
+    def interview(command, _):
+        asked.append(command)
+        return ("(3, 12)", "C:/p.exe", True) if command == ["py", "-3.12"] else ("", "", False)
+
+    monkeypatch.setattr(run, "interview", interview)
+    monkeypatch.setattr(run, "os", types.SimpleNamespace(name="nt"))
+    monkeypatch.setattr(run, "call", lambda command, cwd: command[0] == "C:/p.exe" and 5)
+    assert run.hand_over(["book"]) == 5
+    assert asked == [["py", "-3.14"], ["py", "-3.13"], ["py", "-3.12"]]
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "call", interrupt)
+    assert run.hand_over(["book"]) == 130
+
+
+def test_the_same_pythons_everywhere(run):
+    oldest, newest = run.PYTHONS[-1], run.PYTHONS[0]
+    after = f"{newest[0]}.{newest[1] + 1}"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest, newest = (".".join(map(str, version)) for version in (oldest, newest))
+    assert project["requires-python"] == f">={oldest},<{after}"
+    assert f"With Python {oldest} to {newest}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    workflow = (ROOT / ".github" / "workflows" / "book.yml").read_text(encoding="utf-8")
+    assert f'python: ["{oldest}", "{newest}"]' in workflow
+
+
+@scripts
+def test_ci_finds_a_python_that_fits(shelf, tmp_path):
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
+    for name in ("python3", "python3.14", "python3.13"):
+        shelf(name, "exit 1")
+    start = f'[ "$1" = -c ] && exec {shlex.quote(sys.executable)} "$@"\n'
+    shelf("python3.12", start + 'echo "3.12 runs" "$@"')
+    path = os.pathsep.join([str(shelf.path), os.environ["PATH"]])
+    done = subprocess.run(
+        [tmp_path / ".ci" / "run", "-x"],
+        env={**os.environ, "PATH": path, "CHROMIUM": "none is needed"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.stdout == "3.12 runs run.py test -x\n", done.stderr
 
 
 # -- Set-up ---------------------------------------------------------------------------------------
@@ -315,8 +445,6 @@ def test_clean_keeps_the_environment_unless_told(run):
 
 
 def test_serve_on_a_taken_port_says_what_to_do(run):
-    import socket
-
     run.SITE.mkdir(parents=True)
     (run.SITE / "index.html").touch()
     with socket.socket() as taken:
