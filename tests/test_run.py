@@ -3,6 +3,8 @@
 import ast
 import base64
 import errno
+import functools
+import http.server
 import importlib.util
 import io
 import json
@@ -14,9 +16,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 import types
+import venv
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -49,6 +54,7 @@ def run(tmp_path, monkeypatch):
     root.mkdir()
     for name in ("requirements.txt", "constraints.txt", "pyproject.toml"):
         (root / name).write_text(f"# {name}\n", encoding="utf-8")
+    monkeypatch.setenv("IPPY_TORCH", "default")  # a test that asks PyTorch's index says so
     for name, path in {"ROOT": root, "VENV": root / ".venv", "SITE": root / "_build/html"}.items():
         monkeypatch.setattr(module, name, path)
     return module
@@ -64,7 +70,7 @@ def pip(run, monkeypatch):
         pip.made += 1
         return types.SimpleNamespace(returncode=0, stdout="", stderr="")
 
-    monkeypatch.setattr(run, "pip_install", lambda: pip.calls.append(1) or pip.result)
+    monkeypatch.setattr(run, "pip_install", lambda _: pip.calls.append(1) or pip.result)
     monkeypatch.setattr(run, "probe", lambda: "(3, 12)" if pip.made else None)
     monkeypatch.setattr(run.subprocess, "run", make)
     return pip
@@ -358,6 +364,222 @@ def test_ctrl_c_lets_the_child_finish(run, tmp_path):
     _, error = process.communicate(timeout=10)
     assert process.returncode == 130 and (tmp_path / "saved").exists()
     assert error.strip() == "run.py: stopped by Ctrl-C."
+
+
+# -- PyTorch's CPU builds -------------------------------------------------------------------------
+
+
+def wheel(folder, name, version, needs=()):
+    """A tiny package as PyTorch's index has it: torch/torch-2.15.0+cpu-py3-none-any.whl."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    info = f"{name}-{version}.dist-info"
+    metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
+    metadata += [f"Requires-Dist: {need}" for need in needs]
+    with zipfile.ZipFile(folder / name / f"{name}-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{name}.py", "")
+        file.writestr(f"{info}/METADATA", "\n".join(metadata) + "\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture
+def index(tmp_path):
+    """A server of packages: an ordinary index at /simple, PyTorch's at /cpu; ``wait`` is its haste.
+
+    ``asked`` holds the paths that were asked for.
+    """
+    site = tmp_path / "site"
+    index = types.SimpleNamespace(wait=0, asked=[], site=site)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            index.asked.append(self.path)
+            time.sleep(index.wait)
+            super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    for torch, torchvision in (("2.15.0", "0.29.2"), ("2.16.0", "0.30.0")):
+        for folder, local in (("simple", ""), ("cpu", "+cpu")):
+            wheel(site / folder, "torch", torch + local)
+            wheel(site / folder, "torchvision", torchvision + local, [f"torch=={torch}"])
+    handler = functools.partial(Handler, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        index.address = f"http://127.0.0.1:{server.server_port}"
+        yield index
+        server.shutdown()
+
+
+@pytest.fixture
+def unused():
+    """An address at which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture
+def plain(run, monkeypatch):
+    """Linux on a usual processor without an NVIDIA driver, where nobody has set anything."""
+    for name in [*os.environ]:
+        if name.startswith(("PIP_", "UV_", "IPPY_TORCH")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setattr(run.sys, "platform", "linux")
+    monkeypatch.setattr(run.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(run, "NVIDIA", ())
+    monkeypatch.setattr(run.shutil, "which", lambda name: None)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(("wait", "answers"), [(0.5, True), (4, False)])
+def test_an_index_has_three_seconds(run, index, wait, answers):
+    index.wait = wait
+    assert run.answers(index.address + "/cpu/torch/") == answers
+
+
+def test_an_index_that_is_none_does_not_answer(run, index, unused):
+    addresses = (unused, index.address + "/rocm/torch/", "nonsense", "http://[::1", "file:///")
+    assert not any(run.answers(address) for address in addresses)
+
+
+def test_cpu_builds_are_for_linux_without_a_driver(run, plain, tmp_path, capsys):
+    asked = []
+    plain.setattr(run, "answers", lambda address: asked.append(address) or True)
+    assert run.choose_cpu_builds()
+    assert asked == ["https://download.pytorch.org/whl/cpu/torch/"]
+    assert "IPPY_TORCH=default" in capsys.readouterr().out
+    plain.setattr(run.platform, "machine", lambda: "aarch64")
+    assert run.choose_cpu_builds() and len(asked) == 2
+
+    driver = tmp_path / "version"
+    driver.touch()
+    elsewhere = [
+        (run.platform, "machine", lambda: "riscv64"),
+        (run.sys, "platform", "darwin"),
+        (run.sys, "platform", "win32"),
+        (run, "NVIDIA", (str(tmp_path / "missing"), str(driver))),
+        (run.shutil, "which", lambda name: name == "nvidia-smi"),
+    ]
+    for place in elsewhere:
+        with plain.context() as there:
+            there.setattr(*place)
+            assert not run.choose_cpu_builds(), place
+    assert len(asked) == 2
+
+
+def test_ippy_torch_chooses_the_builds(run, plain, capsys):
+    plain.setattr(run, "answers", lambda address: pytest.fail("nobody has to be asked"))
+    plain.setenv("IPPY_TORCH", "default")
+    assert run.choose_cpu_builds() is False
+    plain.setenv("IPPY_TORCH", "cpu")
+    plain.setattr(run, "NVIDIA", ("/",))
+    assert run.choose_cpu_builds() is True
+    plain.setenv("IPPY_TORCH", "gpu")
+    with pytest.raises(SystemExit, match="^run.py: IPPY_TORCH is 'gpu', but has to be 'cpu' "):
+        run.setup()
+    assert not run.VENV.exists()
+    plain.delenv("IPPY_TORCH")
+    plain.setattr(run, "NVIDIA", ())
+    plain.setenv("PIP_EXTRA_INDEX_URL", "https://download.pytorch.org/whl/cu130")
+    assert run.choose_cpu_builds() is False
+
+
+@pytest.fixture
+def installs(run, plain, index):
+    """Set-up with pip as it is, from the index beside it; says which builds are there after it."""
+    if os.name == "nt":
+        pytest.skip("Windows has no use for PyTorch's index, and its environments another shape")
+    plain.setenv("PIP_INDEX_URL", index.address + "/simple")
+    plain.setenv("PIP_RETRIES", "1")
+    plain.setenv("IPPY_TORCH_INDEX", index.address + "/cpu/")
+    plain.setattr(run, "EVERYTHING", run.EVERYTHING[:4])  # without ippy itself
+    (run.ROOT / "requirements.txt").write_text("torch>=2.6,<3\ntorchvision>=0.21,<1\n")
+
+    def make():
+        venv.create(run.VENV)  # ensurepip would take ten times as long as a link to this pip
+        (packages,) = run.VENV.glob("lib/python*/site-packages")
+        (packages / "pip").symlink_to(Path(importlib.util.find_spec("pip").origin).parent)
+        return run.probe()
+
+    plain.setattr(run, "make_environment", make)
+
+    def install(torch="2.15.0", torchvision="0.29.2"):
+        pins = f"torch=={torch}\ntorchvision=={torchvision}\n"
+        (run.ROOT / "constraints.txt").write_text(pins)
+        index.asked.clear()
+        run.setup()
+        found = run.VENV.glob("lib/python*/site-packages/torch*.dist-info")
+        return sorted(path.name.removesuffix(".dist-info") for path in found)
+
+    return install
+
+
+def test_cpu_builds_come_as_a_pair_and_stay(run, index, installs, plain, unused):
+    assert installs() == ["torch-2.15.0+cpu", "torchvision-0.29.2+cpu"]
+    assert not any("simple" in path and path.endswith(".whl") for path in index.asked)
+    assert installs() == ["torch-2.15.0+cpu", "torchvision-0.29.2+cpu"] and not index.asked
+    # new requirements of other packages, on a day on which PyTorch's index is silent
+    plain.setenv("IPPY_TORCH_INDEX", unused)
+    with (run.ROOT / "requirements.txt").open("a") as file:
+        file.write("# more\n")
+    assert installs() == ["torch-2.15.0+cpu", "torchvision-0.29.2+cpu"] and not index.asked
+    # another torchvision has to come from there too: the environment stays as it is without it
+    with pytest.raises(SystemExit, match="no network"):
+        installs("2.15.0", "0.30.0")
+    plain.setenv("IPPY_TORCH_INDEX", index.address + "/cpu")
+    plain.setattr(run, "answers", lambda address: pytest.fail("the kind is settled"))
+    assert installs("2.16.0", "0.30.0") == ["torch-2.16.0+cpu", "torchvision-0.30.0+cpu"]
+
+
+@pytest.mark.parametrize("trouble", ["dead", "half empty", "default"])
+def test_ordinary_builds_come_as_a_pair(run, index, installs, plain, unused, capsys, trouble):
+    if trouble == "dead":
+        plain.setenv("IPPY_TORCH_INDEX", unused)
+    elif trouble == "half empty":
+        shutil.rmtree(index.site / "cpu" / "torchvision")
+    else:
+        plain.setenv("IPPY_TORCH", "default")
+    assert installs() == ["torch-2.15.0", "torchvision-0.29.2"]
+    said = {"dead": "does not answer", "half empty": "No CPU build", "default": "Setting up"}
+    assert said[trouble] in capsys.readouterr().out
+    assert trouble != "default" or not any("cpu" in path for path in index.asked)
+
+
+def test_cpu_builds_that_were_asked_for_are_not_replaced(run, index, installs, plain, capsys):
+    shutil.rmtree(index.site / "cpu" / "torchvision")
+    plain.setenv("IPPY_TORCH", "cpu")
+    with pytest.raises(SystemExit, match="pip could not install"):
+        installs()
+    assert "Cannot install torchvision" in capsys.readouterr().err
+
+
+@scripts
+@pytest.mark.parametrize(
+    ("code", "settings", "who"),
+    [
+        (0, {}, ["uv"]),
+        (2, {}, ["uv", "pip"]),
+        (0, {"PIP_INDEX_URL": "http://127.0.0.1/simple"}, ["pip"]),
+        (0, {"PIP_TIMEOUT": "20"}, ["uv"]),
+    ],
+)
+def test_uv_installs_where_it_can(run, plain, shelf, monkeypatch, code, settings, who):
+    log = shelf.path / "log"
+    uv = shelf("uv", f'echo uv "$@" >> {shlex.quote(str(log))}; exit {code}')
+    pip = f'[ "$3" = config ] && exec {shlex.quote(sys.executable)} "$@"\n'
+    python = shelf("python", pip + f'shift; echo "$@" >> {shlex.quote(str(log))}')
+    monkeypatch.setattr(run.shutil, "which", lambda name: str(uv) if name == "uv" else None)
+    monkeypatch.setattr(run, "venv_python", lambda: python)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert run.pip_install(["-r", "requirements.txt"]) == (0, "")
+    calls = log.read_text().splitlines()
+    assert [call.split()[0] for call in calls] == who
+    assert all("install" in call and call.endswith("-r requirements.txt") for call in calls)
+    assert who[0] != "uv" or f"--python {python}" in calls[0]
 
 
 # -- Commands -------------------------------------------------------------------------------------
