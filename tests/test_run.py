@@ -440,6 +440,7 @@ def test_an_index_has_three_seconds(run, index, wait, answers):
     assert run.answers(index.address + "/cpu/torch/") == answers
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_index_that_is_none_does_not_answer(run, index, unused):
     addresses = (unused, index.address + "/rocm/torch/", "nonsense", "http://[::1", "file:///")
     assert not any(run.answers(address) for address in addresses)
