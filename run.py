@@ -279,9 +279,8 @@ def pip_install(arguments: list) -> tuple:
     """Install, progress visible, with uv where that can; return pip's exit code and error text."""
     uv = find_uv()
     if uv:
-        if not call(
-            [uv, "pip", "install", "--compile-bytecode", "--python", venv_python()] + arguments
-        ):
+        command = [uv, "pip", "install", "--compile-bytecode", "--python", venv_python()]
+        if call(command + arguments, cwd=ROOT) == 0:
             return 0, ""
         say("uv could not install this: pip tries.")
     command = [str(venv_python()), "-m", "pip", "install", "--disable-pip-version-check"]

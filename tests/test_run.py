@@ -569,7 +569,7 @@ def test_cpu_builds_that_were_asked_for_are_not_replaced(run, index, installs, p
 )
 def test_uv_installs_where_it_can(run, plain, shelf, monkeypatch, code, settings, who):
     log = shelf.path / "log"
-    uv = shelf("uv", f'echo uv "$@" >> {shlex.quote(str(log))}; exit {code}')
+    uv = shelf("uv", f'echo uv "$PWD" "$@" >> {shlex.quote(str(log))}; exit {code}')
     pip = f'[ "$3" = config ] && exec {shlex.quote(sys.executable)} "$@"\n'
     python = shelf("python", pip + f'shift; echo "$@" >> {shlex.quote(str(log))}')
     monkeypatch.setattr(run.shutil, "which", lambda name: str(uv) if name == "uv" else None)
@@ -580,7 +580,9 @@ def test_uv_installs_where_it_can(run, plain, shelf, monkeypatch, code, settings
     calls = log.read_text().splitlines()
     assert [call.split()[0] for call in calls] == who
     assert all("install" in call and call.endswith("-r requirements.txt") for call in calls)
-    assert who[0] != "uv" or f"--python {python}" in calls[0]
+    if who[0] == "uv":
+        assert calls[0].startswith(f"uv {run.ROOT} pip install")
+        assert f"--python {python}" in calls[0]
 
 
 # -- Commands -------------------------------------------------------------------------------------
