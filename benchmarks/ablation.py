@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ippy import data, evaluation, metrics, training
-from ippy.recipes import SHAPE, Recipe, task_operator
+from ippy import datasets, evaluation, metrics, training
+from ippy.networks import Recipe
+from ippy.tasks import SHAPE, measure, task_operator
 
 # The reference, called "the recipe" below. The shipped one differs by what was learnt from this:
 # batches of 4, and many more steps.
@@ -52,26 +53,23 @@ def fit(change: str, seed: int) -> dict:
     """Train one variant; errors on the 16 validation images."""
     recipe = replace(BASE, **CHANGES[change], seed=seed, val_every=10_000)
     operator = task_operator()
-    images = data.materialise(data.SyntheticDataset(data_shape=SHAPE, **recipe.data))
-    val = data.materialise(data.SyntheticDataset(16, SHAPE, split="val"))
+    images = datasets.materialise(datasets.SyntheticDataset(data_shape=SHAPE, **recipe.data))
+    val = datasets.materialise(datasets.SyntheticDataset(16, SHAPE, split="val"))
     torch.manual_seed(seed)
     model = recipe.build()
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.99))
     hook = register_optimizer_step_post_hook(lambda *_: averaged.update_parameters(model))
     alone = change == "crops without margin"
     try:
-        training.train(
-            model,
-            tiles(images, BASE.crop) if alone else images,
-            task_operator((BASE.crop, BASE.crop)) if alone else operator,
-            recipe,
-            progress=False,
-            loss=LOSSES.get(change, F.mse_loss),
-        )
+        pieces = tiles(images, BASE.crop) if alone else images
+        blur = task_operator((BASE.crop, BASE.crop)) if alone else operator
+        batch = training.MeasuredCrops(pieces, blur, recipe)
+        loss = LOSSES.get(change, F.mse_loss)
+        training.train(model, batch, recipe, progress=False, loss=loss)
     finally:
         hook.remove()
     x = val.float() / 255
-    y_delta = evaluation.measure(x, operator)
+    y_delta = measure(x, operator)
     found = {}
     for name, network in (("last", model), ("averaged", averaged.module)):
         x_hat = evaluation.reconstruct(network, y_delta)

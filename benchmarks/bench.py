@@ -34,9 +34,11 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import v2
 
-from ippy import data, evaluation, studies, training, weights
-from ippy.recipes import RECIPES, SHAPE, Recipe, task_operator
-from ippy.utilities import atomic_write, gaussian_noise
+from ippy import datasets, evaluation, host, paths, studies, training
+from ippy.files import atomic_write
+from ippy.networks import RECIPES, Recipe
+from ippy.operators import gaussian_noise
+from ippy.tasks import SHAPE, measure, task_operator
 
 RESULTS = Path(__file__).parent / "results"
 FLOAT32 = {"precision": "float32", "channels_last": True}
@@ -79,7 +81,7 @@ class PNGFolder(Dataset):
 
 def write_pngs(folder: Path, n_images: int = 16) -> None:
     """Write slices of 512 x 512 pixels, the size of the course's CT images."""
-    for index, image in enumerate(data.SyntheticDataset(n_images, 512, kind="thorax")):
+    for index, image in enumerate(datasets.SyntheticDataset(n_images, 512, kind="thorax")):
         Image.fromarray((image[0] * 255).byte().numpy()).save(folder / f"{index}.png")
 
 
@@ -111,7 +113,8 @@ def our_step(
     """Seconds per step of ``ippy.training.train``, the loop that made the weights."""
     steps = 2 if recipe.crop is None else 16
     recipe = replace(recipe, steps=steps, val_every=steps)
-    history = training.train(model, images, task_operator(), recipe, progress=False, fast=fast)
+    batch = training.MeasuredCrops(images, task_operator(), recipe)
+    history = training.train(model, batch, recipe, progress=False, fast=fast)
     return history["seconds"] / steps
 
 
@@ -129,7 +132,7 @@ def variants(key: str, images: torch.Tensor, folder: Path) -> dict[str, Callable
 
 def training_images() -> torch.Tensor:
     recipe = RECIPES["UNet"]
-    return data.materialise(data.SyntheticDataset(data_shape=SHAPE, **recipe.data))
+    return datasets.materialise(datasets.SyntheticDataset(data_shape=SHAPE, **recipe.data))
 
 
 def flop(model: nn.Module, side: int) -> int:
@@ -188,7 +191,7 @@ def speed(rounds: int = 3) -> dict:
             for name, precision in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
         }
         pngs = PNGFolder(folder)
-        K, fresh = task_operator(), data.SyntheticDataset(64, SHAPE)
+        K, fresh = task_operator(), datasets.SyntheticDataset(64, SHAPE)
         index = torch.randint(len(images), (8,))
         x = images[index] / 255
         sample = alternate(
@@ -196,7 +199,7 @@ def speed(rounds: int = 3) -> dict:
                 "decoded from a PNG": lambda: [pngs[i] for i in range(8)],
                 "drawn": lambda: [fresh[i] for i in range(8)],
                 "fetched": lambda: images.index_select(0, index) / 255,
-                "blur and noise": lambda: evaluation.measure(x, K, seed=0),
+                "blur and noise": lambda: measure(x, K, seed=0),
             },
             10,
         )
@@ -220,7 +223,7 @@ def fit(name: str, seed: int) -> dict:
 
     The seed decides all that is random: initialisation, batches, crops and noise.
     """
-    checkpoint = data.cache_dir() / "checkpoints" / f"bench {name} {seed}.pt"
+    checkpoint = paths.cache_dir() / "checkpoints" / f"bench {name} {seed}.pt"
     model, history = training.train_recipe(
         replace(QUALITY[name], seed=seed), checkpoint=checkpoint, resume=True
     )
@@ -383,7 +386,7 @@ def main(argv: list[str]) -> None:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     for name in PARTS if chosen.all else chosen.names or ["speed"]:
         if name in ("speed", "projector", "blur", "lecture"):
-            facts = {"machine": weights.machine(), "precision": training.fast_path()["precision"]}
+            facts = {"machine": host.machine(), "precision": training.fast_path()["precision"]}
             measure = {"speed": speed, "lecture": lecture.run}
             measure |= {"projector": partial(projector.run, alternate)}
             measure |= {"blur": partial(blur.run, alternate)}

@@ -10,7 +10,10 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from ippy import data, evaluation, live, recipes, training
+from ippy import training
+from ippy.images import sample_image
+from ippy.networks import RECIPES
+from ippy.tasks import SHAPE, measure, task_operator
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,9 +38,9 @@ def cell_seconds(path: Path) -> list[float]:
 
 def quick_run(key: str) -> dict:
     """The run that ``IPPY_TRAIN=quick`` makes: its time, steps, and PSNR on a phantom."""
-    recipe = recipes.RECIPES[key]
-    x = data.sample_image("thorax", recipes.SHAPE)
-    view = live.LiveView(x, evaluation.measure(x, recipes.task_operator()))
+    recipe = RECIPES[key]
+    x = sample_image("thorax", SHAPE)
+    view = training.LiveView(x, measure(x, task_operator()))
     _, history = training.train_recipe(recipe.quick(), callback=view)
     return {
         "seconds": round(view.elapsed, 1),
@@ -55,4 +58,4 @@ def run() -> dict:
         if path.stem != "instructors":  # it shows the result
             cells[path.stem] = cell_seconds(path)
             print(f"{path.stem}: {sum(cells[path.stem]):.0f} s", flush=True)
-    return {"cells": cells, "quick": {key: quick_run(key) for key in recipes.RECIPES}}
+    return {"cells": cells, "quick": {key: quick_run(key) for key in RECIPES}}

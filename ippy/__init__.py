@@ -1,3 +1,8 @@
 """ippy: operators, networks and training for a course on learned image reconstruction."""
 
-__version__ = "0.1.0"
+from ippy import first_edition
+
+__version__ = "0.2.0"
+__all__ = ["__version__"]
+
+first_edition.install()

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ippy import data, evaluation, metrics, operators, recipes, studies, training, weights
-from ippy.utilities import atomic_write
+from ippy import datasets, evaluation, metrics, operators, paths, report, studies, training, weights
+from ippy.files import atomic_write
+from ippy.images import sample_image
+from ippy.networks import NETWORKS, find
+from ippy.tasks import KERNEL, NOISE_LEVEL, SHAPE, measure, task_operator
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -21,36 +24,36 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "keys",
         nargs="*",
-        help=f"from {', '.join(recipes.RECIPES)}; default: those that have weights",
+        help=f"from {', '.join(NETWORKS)}; default: those that have weights",
     )
     train.add_argument("--all", action="store_true", help="every network, one after the other")
     train.add_argument("--data", default=os.environ.get("IPPY_DATA") or None, help="PNGs")
     train.add_argument("--resume", action="store_true", help="continue an interrupted run")
-    train.add_argument("--out", type=Path, default=weights.WEIGHTS_DIR, help="weights folder")
+    train.add_argument("--out", type=Path, default=paths.output_dir(), help="weights folder")
     test = commands.add_parser("evaluate", help="measure networks beside the classical methods")
     test.add_argument("keys", nargs="+", metavar="key", help="network, such as UNet")
     test.add_argument("--data", default=os.environ.get("IPPY_DATA") or None, help="PNGs")
     test.add_argument("--json", action="store_true", help="print per-image values as JSON")
     test.add_argument("--kernel", type=Path, help="blur kernel: .npy file or a text matrix")
-    test.add_argument("--noise-level", type=float, default=recipes.NOISE_LEVEL)
+    test.add_argument("--noise-level", type=float, default=NOISE_LEVEL)
     test.add_argument("--seed", type=int, default=0, help="seed of the noise")
-    test.add_argument("--weights-dir", type=Path, default=weights.WEIGHTS_DIR)
+    test.add_argument("--weights-dir", type=Path, default=paths.WEIGHTS)
     study = commands.add_parser("study", help="run an experiment of the book and store its result")
     study.add_argument("name", choices=sorted(studies.STUDIES))
     check = commands.add_parser("weights", help="check weight files, or write their table")
     check.add_argument("action", nargs="?", choices=["verify", "table"], default="verify")
-    check.add_argument("--weights-dir", type=Path, default=weights.WEIGHTS_DIR)
+    check.add_argument("--weights-dir", type=Path, default=paths.WEIGHTS)
     commands.add_parser("check", help="verify the weights and reconstruct one image")
     return parser
 
 
 def _train(args: argparse.Namespace) -> None:
-    keys = list(recipes.RECIPES) if args.all else args.keys
-    keys = keys or [key for key in recipes.RECIPES if (args.out / f"{key}.pth").is_file()]
+    keys = list(NETWORKS) if args.all else args.keys
+    keys = keys or [key for key in NETWORKS if (args.out / f"{key}.pth").is_file()]
     if not keys:
         raise ValueError(f"{args.out.name} holds no weights to renew; name a network, or --all")
-    for key in [k for k in keys if k not in recipes.RECIPES]:
-        raise KeyError(f"there is no recipe {key!r}; choose from {', '.join(recipes.RECIPES)}")
+    for key in keys:
+        find(key)  # all names are known before the first hour of training
     for key in keys:
         _, history = training.train_and_save(
             key, data=args.data, weights_dir=args.out, resume=args.resume
@@ -77,19 +80,19 @@ def _read_kernel(path: Path) -> torch.Tensor:
 def _evaluate(args: argparse.Namespace) -> None:
     networks = {key: weights.load(key, weights_dir=args.weights_dir) for key in args.keys}
     if args.data:
-        images = data.materialise(data.MayoDataset(args.data, recipes.SHAPE))
+        images = datasets.materialise(datasets.MayoDataset(args.data, SHAPE))
     else:
         images = evaluation.held_out_images()
     if args.kernel:
-        operator = operators.Blurring(recipes.SHAPE, kernel=_read_kernel(args.kernel))
+        operator = operators.Blurring(SHAPE, kernel=_read_kernel(args.kernel))
     else:
-        operator = recipes.task_operator()
+        operator = task_operator()
     methods = {**evaluation.baselines(operator, args.noise_level), **networks}
     table = evaluation.evaluate(methods, images, operator, args.noise_level, seed=args.seed)
     mean = {n: {m: float(np.mean(v)) for m, v in t.items()} for n, t in table.items()}
     if args.json:
         settings = {"images": len(images), "noise_level": args.noise_level, "seed": args.seed}
-        settings |= {"kernel": str(args.kernel or recipes.KERNEL), "data": args.data or "synthetic"}
+        settings |= {"kernel": str(args.kernel or KERNEL), "data": args.data or "synthetic"}
         print(json.dumps({**settings, "mean": mean, "per_image": table}, indent=1))
         return
     print(f"{len(images)} images, noise level {args.noise_level:g}")
@@ -99,7 +102,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _write_table(folder: Path) -> None:
-    atomic_write({folder / "README.md": weights.readme(folder).encode()})
+    atomic_write({folder / "README.md": report.weights_table(folder).encode()})
     print(f"the table of {folder.name}/README.md is that of its cards")
 
 
@@ -115,11 +118,11 @@ def _weights(args: argparse.Namespace) -> None:
 
 def _check() -> None:
     """All weights are what they claim, and the UNet does on this machine what it did on its own."""
-    report = weights.verify(weights.WEIGHTS_DIR)
+    report = weights.verify(paths.WEIGHTS)
     if bad := {key: verdict for key, verdict in report.items() if verdict != "ok"}:
-        raise ValueError(f"weights: {bad}; restore them with 'git checkout weights'")
-    x, K = data.sample_image("thorax", recipes.SHAPE), recipes.task_operator()
-    y_delta = evaluation.measure(x, K)
+        raise ValueError(f"weights: {bad}; {paths.restore()}")
+    x, K = sample_image("thorax", SHAPE), task_operator()
+    y_delta = measure(x, K)
     model, start = weights.load("UNet"), time.perf_counter()
     x_hat = evaluation.reconstruct(model, y_delta)
     seconds = time.perf_counter() - start
@@ -129,7 +132,7 @@ def _check() -> None:
         f"in {seconds:.1f} s with {torch.get_num_threads()} threads"
     )
     if not after > before + 10:
-        raise ValueError("the reconstruction is not what it should be; reinstall with 'run.py'")
+        raise ValueError("the reconstruction is not what it should be; install again")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,80 +1,31 @@
 """How well networks and classical methods do: on a tensor of images, reproducibly."""
 
-import json
 import math
 from collections.abc import Callable
-from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-from ippy import classical, data, metrics, weights
+from ippy import classical, datasets, metrics, results
 from ippy.operators import Gradient, Operator
-from ippy.recipes import NOISE_LEVEL, SHAPE, task_operator
-from ippy.utilities import gaussian_noise, generator_for
+from ippy.tasks import NOISE_LEVEL, SHAPE, measure, task_operator
 
 __all__ = [
-    "baselines", "classical_method", "evaluate", "held_out_images", "held_out_metrics", "measure",
+    "baselines",
+    "classical_method",
+    "evaluate",
+    "held_out_images",
+    "held_out_metrics",
     "reconstruct",
-]  # fmt: skip
-
-
-def measure(
-    x: Tensor,
-    operator: Operator,
-    noise_level: float = NOISE_LEVEL,
-    *,
-    seed: int = 0,
-    first: int = 0,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    r"""Noisy measurements $y^\delta = Kx + e$.
-
-    Without a generator the noise of each image is a function of (``seed``, index) alone, so that
-    batch size and order do not matter.
-
-    Args:
-        x: Clean images (N, C, H, W) in [0, 1].
-        operator: Forward model $K$.
-        noise_level: Relative noise level of each image.
-        seed: Seed of the noise.
-        first: Index of the first image of the batch.
-        generator: Draws the noise of the whole batch instead.
-
-    Returns:
-        Measurements, of the operator's output shape.
-    """
-    y = operator(x)
-    if generator is not None:
-        return y + gaussian_noise(y, noise_level, generator=generator)
-    noise = [
-        gaussian_noise(
-            y[i : i + 1],
-            noise_level,
-            generator=generator_for(seed, first + i),
-        )
-        for i in range(len(y))
-    ]
-    return y + torch.cat(noise)
+]
 
 
 @torch.no_grad()
 def reconstruct(model: nn.Module, y_delta: Tensor, batch_size: int = 4) -> Tensor:
     """Apply a network in evaluation mode, float32, in small batches: (N, C, H, W) to the same."""
     model.eval()
-    device = next(model.parameters()).device
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     return torch.cat([model(part.to(device)).cpu() for part in y_delta.split(batch_size)])
-
-
-@cache
-def _chosen() -> dict:
-    path = weights.WEIGHTS_DIR / "results" / "baselines.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            "results/baselines.json is missing, which holds the regularisation parameters; "
-            "restore it with 'git checkout weights' or run 'python -m ippy study baselines'"
-        )
-    return json.loads(path.read_text("utf-8"))["chosen"]
 
 
 def baselines(operator: Operator, noise_level: float = NOISE_LEVEL) -> dict[str, Callable]:
@@ -86,7 +37,7 @@ def baselines(operator: Operator, noise_level: float = NOISE_LEVEL) -> dict[str,
     Returns:
         ``"Tikhonov"`` and ``"TV"``, each a function from measurements to reconstructions.
     """
-    chosen = _chosen()
+    chosen = results.load("baselines")["chosen"]
     nearest = min(chosen, key=lambda level: abs(math.log(float(level) / max(noise_level, 1e-6))))
     return {name: classical_method(name, operator, lam) for name, lam in chosen[nearest].items()}
 
@@ -137,7 +88,7 @@ def evaluate(
 
 def held_out_images(n_images: int = 32, kind: str = "mixed", shape: tuple = SHAPE) -> Tensor:
     """Procedural test images as uint8 (N, 1, H, W): never trained on, never tuned on."""
-    return data.materialise(data.SyntheticDataset(n_images, shape, kind=kind, split="test"))
+    return datasets.materialise(datasets.SyntheticDataset(n_images, shape, kind=kind, split="test"))
 
 
 def held_out_metrics(model: nn.Module, n_images: int = 32) -> dict:

@@ -4,63 +4,19 @@ import hashlib
 import io
 import json
 import os
-import platform
-import tempfile
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from torch import nn
 
-from ippy import models
-from ippy.utilities import atomic_write
+from ippy import models, paths
+from ippy.files import atomic_write, turn
+from ippy.host import machine
 
-__all__ = ["WEIGHTS_DIR", "load", "machine", "read_card", "readme", "save", "verify"]
+__all__ = ["WEIGHTS_DIR", "load", "read_card", "save", "verify"]
 
 #: Folder of the weight files that come with the book.
-WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
-
-_README = """\
-<!-- Written by python -m ippy weights table: do not edit. -->
-# Trained weights
-
-The networks of the book, trained for its task: a motion blur of 9 pixels and one percent of noise.
-Every `.pth` file is a plain state dict. The card of the same name, a `.json` file, holds what this
-table shows and more: all settings of the recipe, the loss curve, the errors on the test images, the
-versions used. `weights.load("UNet")` builds the network of a card, checks the file against its
-SHA-256 and loads it; `python -m ippy weights verify` checks all files, and `python -m ippy train
-UNet` trains a network again.
-
-| Key | Parameters | PSNR (dB) | Training (min) | Size (MB) | SHA-256 |
-|---|---|---|---|---|---|
-{rows}
-
-PSNR is the mean over the procedural test images, with the standard deviation *between images*: it
-says how much the images differ, and not how well the mean is known. The time is that of one run:
-
-{made}
-"""
-
-
-def machine() -> dict:
-    """Processor, cores, system and versions, as recorded beside every measured result."""
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [
-            row for row in cpuinfo.read_text("utf-8").splitlines() if row.startswith("model name")
-        ]
-        processor = names[0].split(":", 1)[1].strip() if names else processor
-    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "processor": processor,
-        "threads": torch.get_num_threads(),
-        "accelerator": accelerator,
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
+WEIGHTS_DIR = paths.WEIGHTS
 
 
 def save(model: nn.Module, path: str | os.PathLike, card: dict) -> dict:
@@ -88,19 +44,9 @@ def save(model: nn.Module, path: str | os.PathLike, card: dict) -> dict:
         "machine": machine(),
     }
     text = json.dumps(card, indent=1) + "\n"
-    with _turn(path):
+    with turn(path):
         atomic_write({path: file.getvalue(), path.with_suffix(".json"): text.encode()})
     return card
-
-
-def _turn(path: Path) -> AbstractContextManager:
-    """Held while a weight file and its card are written or read, so that they belong together."""
-    whose = f"{getattr(os, 'getuid', int)()} {path.resolve()}"
-    name = f"ippy-{hashlib.sha256(whose.encode()).hexdigest()[:16]}.lock"
-    try:
-        return FileLock(Path(tempfile.gettempdir()) / name, timeout=60).acquire(poll_interval=0.005)
-    except OSError:  # no room for a lock: then without
-        return nullcontext()
 
 
 def read_card(key_or_path: str | os.PathLike, weights_dir: Path | None = None) -> dict:
@@ -122,8 +68,7 @@ def read_card(key_or_path: str | os.PathLike, weights_dir: Path | None = None) -
             raise ValueError(f"unknown network {card['model']!r}")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path.name} is not the card of a weight file ({error!r}); restore it with "
-            "'git checkout weights'"
+            f"{path.name} is not the card of a weight file ({error!r}); {paths.restore()}"
         ) from error
     return card
 
@@ -163,16 +108,16 @@ def load(
     path = _locate(key_or_path, weights_dir)
     if not path.is_file():
         raise FileNotFoundError(
-            f"no weights at {path.name}; train them with 'python -m ippy train {path.stem}' or "
-            "restore the file with 'git checkout weights'"
+            f"no weights at {path.name}; train them with 'python -m ippy train {path.stem}', or "
+            f"{paths.restore()}"
         )
     has_card = model is None or path.with_suffix(".json").is_file()
-    with _turn(path):
+    with turn(path):
         card, content = read_card(path) if has_card else None, path.read_bytes()
     if card is not None and hashlib.sha256(content).hexdigest() != card["sha256"]:
         raise ValueError(
             f"{path.name} is not the file its card describes (SHA-256 differs): it is truncated or "
-            f"was altered; restore it with 'git checkout weights' or delete it and train again"
+            f"was altered; {paths.restore()}, or delete it and train again"
         )
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -183,8 +128,8 @@ def load(
                 "on loading); save a state dict with torch.save(model.state_dict(), path)"
             ) from error
         raise ValueError(
-            f"{path.name} cannot be read, it may be truncated or no weight file at all; restore it "
-            "with 'git checkout weights' or delete it and train again"
+            f"{path.name} cannot be read, it may be truncated or no weight file at all; "
+            f"{paths.restore()}, or delete it and train again"
         ) from error
     if model is None:
         model = getattr(models, card["model"])(**card["model_args"])
@@ -217,37 +162,3 @@ def verify(weights_dir: Path | None = None) -> dict[str, str]:
         except (FileNotFoundError, ValueError) as error:
             report[path.stem] = str(error)
     return report
-
-
-def readme(weights_dir: Path | None = None) -> str:
-    """The text of ``weights/README.md``: one table row per weight file, rendered from the cards.
-
-    Raises:
-        FileNotFoundError: If a weight file has no card.
-        ValueError: If its card is not one.
-    """
-    cards = {path: read_card(path) for path in sorted((weights_dir or WEIGHTS_DIR).glob("*.pth"))}
-    rows, made = [], {}
-    for path, card in sorted(cards.items(), key=lambda item: item[1]["parameters"]):
-        recipe, history, by = card["recipe"], card["history"], card["machine"]
-        mean, deviation = card["metrics"]["network"]["psnr"]
-        cells = [
-            f"`{card['key']}`",
-            f"{card['parameters']:,}",
-            f"{mean:.2f}\u00a0±\u00a0{deviation:.2f}",
-            f"{history['seconds'] / 60:.0f}",
-            f"{path.stat().st_size / 1e6:.2f}",
-            f"`{card['sha256'][:8]}`",
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
-        side = recipe["crop"]
-        crop = f"crops of {side} × {side} pixels" if side else "images"
-        how = (
-            f"{recipe['steps']:,} steps of {recipe['batch_size']} {crop}, start: {recipe['init']}, "
-            f"data: {card['data']}; {by['accelerator'] or by['processor']}, "
-            f"{by['threads']} thread{'s' * (by['threads'] > 1)}, {history['precision']}"
-        )
-        other = f" (a `{card['model']}`)" if card["model"] != card["key"] else ""
-        made.setdefault(how, []).append(f"`{card['key']}`{other}")
-    lines = [f"- {', '.join(keys)}: {how}." for how, keys in made.items()]
-    return _README.format(rows="\n".join(rows), made="\n".join(lines))

@@ -18,7 +18,9 @@ from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from ippy import data, recipes, weights
+from ippy import tasks, weights
+from ippy.images import SAMPLES, sample_image
+from ippy.networks import NETWORKS
 
 WEB = Path(__file__).resolve().parents[1] / "_web"
 CACHE = weights.WEIGHTS_DIR.parent / "_build" / "web"
@@ -27,12 +29,6 @@ RUNTIME = {
     "script": ("ort.wasm.min.mjs", "ort.js"),
     "glue": ("ort-wasm-simd-threaded.mjs", "ort-threads.js"),
     "binary": ("ort-wasm-simd-threaded.wasm", "ort.wasm"),
-}
-TITLES = {
-    "thorax": "Thorax phantom",
-    "camera": "Photograph",
-    "cat": "Cat",
-    "abdomen_mr": "Abdomen (MR)",
 }
 logger = logging.getLogger(__name__)
 
@@ -87,7 +83,7 @@ def onnx_file(key: str, folder: Path) -> Path:
         with contextlib.redirect_stdout(io.StringIO()):  # it tells its steps
             torch.onnx.export(
                 model,
-                (torch.zeros(1, 1, *recipes.SHAPE),),
+                (torch.zeros(1, 1, *tasks.SHAPE),),
                 part,
                 input_names=["y_delta"],
                 output_names=["x_hat"],
@@ -101,18 +97,18 @@ def onnx_file(key: str, folder: Path) -> Path:
 def build_lab(target: Path) -> dict:
     """Put all files of the lab into ``target``; return what a page has to know, as JSON data."""
     runtime = npm_packages() / "onnxruntime-web" / "dist"
-    networks = [onnx_file(key, CACHE / "onnx") for key in recipes.RECIPES]
+    networks = [onnx_file(key, CACHE / "onnx") for key in NETWORKS]
     baselines = weights.WEIGHTS_DIR / "results" / "baselines.json"
     target.mkdir(parents=True, exist_ok=True)
     for path, name in [*RUNTIME.values(), *((path, path.name) for path in networks)]:
         shutil.copyfile(runtime / path, target / name)
     samples = []
-    for name in data.SAMPLE_IMAGES:
-        grey = data.sample_image(name, recipes.SHAPE)[0, 0].mul(255).round().byte()
+    for name, title in SAMPLES.items():
+        grey = sample_image(name, tasks.SHAPE)[0, 0].mul(255).round().byte()
         Image.fromarray(grey.numpy()).save(target / f"{name}.png")
-        samples.append({"title": TITLES[name], "file": f"{name}.png"})
+        samples.append({"title": title, "file": f"{name}.png"})
     return {
-        "task": {**recipes.KERNEL, "noise_level": recipes.NOISE_LEVEL},
+        "task": {**tasks.KERNEL, "noise_level": tasks.NOISE_LEVEL},
         "lambdas": json.loads(baselines.read_text(encoding="utf-8"))["chosen"],
         "samples": samples,
         "runtime": {part: name for part, (_, name) in RUNTIME.items()}

@@ -1,6 +1,7 @@
 """The networks of the book: pure ``nn.Module`` classes, without training code or file access."""
 
 from ippy.models.cnn import ResCNN, SimpleCNN
+from ippy.models.initialisation import identity_init
 from ippy.models.unet import (
     AttentionGate,
     AttentionUNet,
@@ -32,4 +33,5 @@ __all__ = [
     "UNetPP",
     "UpBlock",
     "UpBlock3d",
+    "identity_init",
 ]

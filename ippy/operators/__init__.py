@@ -13,7 +13,8 @@ from ippy.operators.filters import (
     gaussian_kernel,
     motion_kernel,
 )
+from ippy.operators.noise import gaussian_noise
 from ippy.operators.tomography import CTProjector
 
 __all__ = ["Blurring", "CTProjector", "DownScaling", "Gradient", "Operator"]
-__all__ += ["gaussian_kernel", "motion_kernel", "operator_norm"]
+__all__ += ["gaussian_kernel", "gaussian_noise", "motion_kernel", "operator_norm"]

@@ -16,41 +16,41 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ippy import data, weights
-from ippy.studies import family, residual, width
-from ippy.studies.residual import KINDS, Chain, DeepChain, gradient_norms
-from ippy.utilities import atomic_write
+from ippy import host, paths, results
+from ippy.files import atomic_write
+from ippy.studies import (
+    baselines,
+    comparison,
+    cost,
+    depth,
+    generalisation,
+    robustness,
+    skip_and_start,
+    skips,
+    variants,
+    width,
+)
+from ippy.studies.chains import Chain, DeepChain
+from ippy.studies.depth import KINDS, gradient_norms
 
 __all__ = ["KINDS", "STUDIES", "Chain", "DeepChain", "gradient_norms", "result", "run"]
 
 #: Name -> function that gives the runs, function that summarises them.
 STUDIES: dict[str, tuple[Callable[[], dict], Callable[[dict], dict]]] = {
-    "baselines": (residual.baselines, residual.choose),
-    "skip_and_start": (residual.skip_and_start, lambda done: {}),
-    "generalisation": (residual.generalisation, lambda done: {}),
-    "depth": (residual.depth, lambda done: {}),
+    "baselines": (baselines.baselines, baselines.choose),
+    "skip_and_start": (skip_and_start.skip_and_start, lambda done: {}),
+    "generalisation": (generalisation.generalisation, lambda done: {}),
+    "depth": (depth.depth, lambda done: {}),
     "width": (width.runs, lambda done: {}),
-    "skips": (family.skips, lambda done: {}),
-    "variants": (family.variants, lambda done: {}),
-    "comparison": (family.comparison, lambda done: {}),
-    "robustness": (family.robustness, lambda done: {}),
-    "cost": (family.cost, lambda done: {}),
+    "skips": (skips.skips, lambda done: {}),
+    "variants": (variants.variants, lambda done: {}),
+    "comparison": (comparison.comparison, lambda done: {}),
+    "robustness": (robustness.robustness, lambda done: {}),
+    "cost": (cost.cost, lambda done: {}),
 }
 
 
-def result(name: str) -> dict:
-    """The stored result of a study: ``runs`` (key -> data), ``seconds``, ``machine``, summary.
-
-    Raises:
-        FileNotFoundError: If the study has not been run; the message says how to.
-    """
-    path = weights.WEIGHTS_DIR / "results" / f"{name}.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no result {path.name}; restore it with 'git checkout weights' or run "
-            f"'python -m ippy study {name}'"
-        )
-    return json.loads(path.read_text("utf-8"))
+result = results.load
 
 
 def run(name: str, out: Path | None = None, study: tuple | None = None) -> dict:
@@ -64,7 +64,7 @@ def run(name: str, out: Path | None = None, study: tuple | None = None) -> dict:
     make_runs, summarise = study or STUDIES[name]
     source = Path(inspect.getsourcefile(make_runs))
     code = hashlib.sha256(source.read_bytes()).hexdigest()[:8]  # other settings: start anew
-    partial_path = data.cache_dir() / "studies" / f"{name}-{code}.json"
+    partial_path = paths.cache_dir() / "studies" / f"{name}-{code}.json"
     done = json.loads(partial_path.read_text("utf-8")) if partial_path.is_file() else {}
     runs = make_runs()
     for key in tqdm([key for key in runs if key not in done], desc=name, unit="run"):
@@ -75,11 +75,11 @@ def run(name: str, out: Path | None = None, study: tuple | None = None) -> dict:
         "study": name,
         **summarise(done),
         "seconds": round(sum(value["seconds"] for value in done.values())),
-        "machine": weights.machine(),
+        "machine": host.machine(),
         "runs": {key: done[key] for key in runs},
     }
     text = json.dumps(stored, indent=1) + "\n"
-    path = Path(out or weights.WEIGHTS_DIR / "results") / f"{name}.json"
+    path = Path(out or paths.WEIGHTS / "results") / f"{name}.json"
     atomic_write({path: text.encode()})
     partial_path.unlink(missing_ok=True)
     return stored

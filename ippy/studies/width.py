@@ -13,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ippy import data, evaluation, metrics, training
+from ippy import datasets, evaluation, metrics, training
 from ippy.models import SimpleUNet
+from ippy.networks import Recipe
 from ippy.operators import Blurring, CTProjector
 from ippy.receptive_field import receptive_field
-from ippy.recipes import Recipe, task_operator
+from ippy.seeds import generator_for
+from ippy.tasks import measure, task_operator
 
 __all__ = ["DILATIONS", "TASKS", "Corrector", "best_linear", "linear_psnr", "pairs", "runs"]
 
@@ -81,16 +83,16 @@ NETWORKS: dict[str, Callable[[], Corrector]] = {
 
 def _noise(x: Tensor, seed: int) -> Tensor:
     K = Blurring(SHAPE, kernel_type="gaussian", kernel_size=3, kernel_variance=0.3)
-    return evaluation.measure(x, K, 0.1, seed=seed)
+    return measure(x, K, 0.1, seed=seed)
 
 
 def _motion(x: Tensor, seed: int) -> Tensor:
-    return evaluation.measure(x, task_operator(SHAPE), seed=seed)
+    return measure(x, task_operator(SHAPE), seed=seed)
 
 
 def _streaks(x: Tensor, seed: int) -> Tensor:
     K = CTProjector(SHAPE, torch.arange(N_VIEWS) * torch.pi / N_VIEWS)
-    return K.fbp(evaluation.measure(x, K, seed=seed))
+    return K.fbp(measure(x, K, seed=seed))
 
 
 TASKS: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -104,11 +106,11 @@ TASKS: dict[str, Callable[[Tensor, int], Tensor]] = {
 def pairs(task: str, split: str) -> tuple[Tensor, Tensor]:
     """Corrupted and clean images of a task, each (N, 1, 128, 128): ``"train"`` or ``"val"``."""
     n_images = {"train": N_TRAIN, "val": N_VAL}[split]
-    images = data.SyntheticDataset(n_images, SHAPE, split=split)
-    x = data.materialise(images).float() / 255
+    images = datasets.SyntheticDataset(n_images, SHAPE, split=split)
+    x = datasets.materialise(images).float() / 255
     i = torch.arange(SHAPE[0]) - SHAPE[0] // 2
     x = x * ((i[:, None] ** 2 + i**2) < (SHAPE[0] // 2 - 1) ** 2)
-    return TASKS[task](x, data.SPLIT_SEEDS[split]), x
+    return TASKS[task](x, datasets.SPLIT_SEEDS[split]), x
 
 
 # --- the best linear filters ---
@@ -159,22 +161,8 @@ def linear_psnr(task: str, widths: Sequence[int]) -> dict[int, float]:
 def fit(task: str, network: str, seed: int) -> dict:
     """Train one network; its receptive field, parameters and validation error."""
     torch.manual_seed(seed)
-    model = NETWORKS[network]().to(memory_format=torch.channels_last)
-    y_delta, x = pairs(task, "train")
-    fast = training.fast_path(torch.device("cpu"))
-    autocast = torch.autocast("cpu", torch.bfloat16, enabled=fast["precision"] == "bfloat16")
-    optimizer = torch.optim.Adam(model.parameters(), lr=RECIPE.lr)
-    draw = torch.Generator().manual_seed(0)
-    for step in range(RECIPE.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = RECIPE.learning_rate(step)
-        batch = torch.randint(len(x), (RECIPE.batch_size,), generator=draw)
-        with autocast:
-            x_hat = model(y_delta[batch].to(memory_format=torch.channels_last))
-        loss = F.mse_loss(x_hat.float(), x[batch])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    model = NETWORKS[network]()
+    training.train(model, _Batches(task), RECIPE, progress=False)
     y_delta, x = pairs(task, "val")
     x_hat = evaluation.reconstruct(model, y_delta)
     return {
@@ -183,6 +171,19 @@ def fit(task: str, network: str, seed: int) -> dict:
         "mse": metrics.mse(x_hat, x).mean().item(),
         "psnr": metrics.psnr(x_hat, x).mean().item(),
     }
+
+
+class _Batches:
+    """Whole images of a task, the same for every network; steps are asked for in order."""
+
+    def __init__(self, task: str) -> None:
+        self.y_delta, self.x = pairs(task, "train")
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        chosen = torch.randint(
+            len(self.x), (RECIPE.batch_size,), generator=generator_for(RECIPE.seed, step)
+        )
+        return self.y_delta[chosen], self.x[chosen]
 
 
 def runs() -> dict[str, Callable[[], dict]]:

@@ -7,11 +7,12 @@ import matplotlib
 import torch
 from torch import nn
 
-from ippy import data, evaluation, metrics, training, utilities
+from ippy import datasets, evaluation, metrics, training, utilities
+from ippy.images import sample_image
 from ippy.operators import Blurring
 from ippy.receptive_field import effective
-from ippy.recipes import KERNEL, task_operator
 from ippy.studies.width import best_linear
+from ippy.tasks import KERNEL, measure, task_operator
 
 matplotlib.use("Agg")
 IMGS = Path(__file__).resolve().parents[2] / "imgs"
@@ -55,7 +56,7 @@ def draw_result(x: torch.Tensor, y_delta: torch.Tensor) -> None:
 def draw_division(x: torch.Tensor) -> None:
     """What is left of a noisy measurement that is divided by the transfer function."""
     C = Blurring((256, 256), boundary="circular", **KERNEL)
-    noisy = evaluation.measure(x, C)
+    noisy = measure(x, C)
     naive = torch.fft.ifft2(torch.fft.fft2(noisy.double()) / C.transfer_function()).real
     pair = {"measured": noisy, "divided by H": naive}
     save(utilities.show_images(pair, width=4.5), "chapter_inverse_problems")
@@ -91,8 +92,8 @@ def draw_inside_networks(y_delta: torch.Tensor) -> None:
 
 def draw_fields() -> None:
     """What a UNet uses of its field, beside the best linear filter of 31 pixels."""
-    x = data.materialise(data.SyntheticDataset(64)).float() / 255
-    measured = evaluation.measure(x, task_operator())
+    x = datasets.materialise(datasets.SyntheticDataset(64)).float() / 255
+    measured = measure(x, task_operator())
     with torch.enable_grad():
         used, _ = effective(trained("UNet"), measured[:8])
     used = (used / used.max()).clamp(min=1e-4).log10()[98:159, 98:159] / 4 + 1
@@ -107,7 +108,7 @@ def draw_laboratories(x: torch.Tensor) -> None:
     rescnn, unet = trained("ResCNN"), trained("UNet")
     rows = {}
     for angle in (20, 60):
-        y_delta = evaluation.measure(x, task_operator(motion_angle=float(angle)))
+        y_delta = measure(x, task_operator(motion_angle=float(angle)))
         rows |= {
             f"measured, {angle}°": y_delta,
             f"TV, {angle}°": solve(y_delta),
@@ -130,8 +131,8 @@ def draw_laboratories(x: torch.Tensor) -> None:
 @torch.no_grad()
 def main() -> None:
     """Draw the result, and one picture for each chapter."""
-    x = data.sample_image("thorax")
-    y_delta = evaluation.measure(x, task_operator())
+    x = sample_image("thorax")
+    y_delta = measure(x, task_operator())
     draw_result(x, y_delta)
     draw_division(x)
     draw_inside_networks(y_delta)

@@ -1,26 +1,18 @@
-r"""Which input pixels an output pixel can depend on: the receptive field of a network.
-
-:func:`receptive_field` traces a network with ``torch.export`` and follows, by the rules of
-:mod:`ippy.reach`, which input positions reach which positions of every map. :func:`measured` finds
-the same by differentiation, and :func:`effective` how much a trained network uses of it.
-"""
+r"""Which input pixels an output pixel can depend on, from the layers of a network."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from ippy.reach import Axis, Node, label, operation, pair
+from ippy.receptive_field.rules import Axis, Node, label, operation
 
-__all__ = ["Box", "ReceptiveField", "effective", "measured", "receptive_field", "recursion"]
+__all__ = ["Box", "ReceptiveField", "receptive_field", "recursion"]
 
 
 def recursion(layers: Sequence[Sequence[int]]) -> list[dict]:
@@ -59,9 +51,6 @@ def recursion(layers: Sequence[Sequence[int]]) -> list[dict]:
         jump *= stride
         found.append({"receptive_field": size, "jump": jump, "offset": offset})
     return found
-
-
-# --- the network ---
 
 
 class Box(NamedTuple):
@@ -183,7 +172,8 @@ def receptive_field(
         if axes is None:
             raise NotImplementedError(
                 f"receptive_field has no rule for {node.target} of layer {label(node)!r} with "
-                f"output shape {seen.shape}; replace the layer or add a rule to ippy/reach.py"
+                f"output shape {seen.shape}; replace the layer or add a rule to "
+                "ippy/receptive_field/rules.py"
             )
         reach[node] = axes
         if seen.is_global:
@@ -203,125 +193,3 @@ def receptive_field(
         tuple(rows),
         tuple(axes),
     )
-
-
-# --- the same by differentiation ---
-
-
-class _Linearised(TorchFunctionMode):
-    """Activations and dropout become the identity, maxima over windows become means."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        name, kwargs = getattr(func, "__name__", "").rstrip("_"), kwargs or {}
-        if name in ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softmax"):
-            return args[0]
-        if name in ("dropout", "dropout2d", "hardtanh", "relu6", "softplus", "prelu"):
-            return args[0]
-        if name in ("max_pool2d", "_max_pool2d"):
-            return _mean_pool(*args, **kwargs)
-        return func(*args, **kwargs)
-
-
-def _mean_pool(
-    x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
-):
-    if ceil_mode or return_indices:
-        raise NotImplementedError("measured has no linear twin for this max-pooling")
-    channels, kernel = x.shape[1], pair(kernel_size)
-    weight = x.new_full((channels, 1, *kernel), 1 / (kernel[0] * kernel[1]))
-    return F.conv2d(x, weight, None, stride or kernel, padding, dilation, channels)
-
-
-def measured(
-    model: nn.Module,
-    input_shape: Sequence[int] = (1, 1, 256, 256),
-    positions: Sequence[tuple[int, int]] | None = None,
-) -> list[Box]:
-    """Boxes of input pixels on which outputs depend, found by automatic differentiation.
-
-    A linearised copy is differentiated in float64: positive weights, activations replaced by the
-    identity and max-pooling by averages, so that no part of the gradient can vanish by chance.
-
-    Args:
-        model: Network; it is not changed.
-        input_shape: Shape (N, C, H, W) of its input; N is ignored.
-        positions: Output pixels (row, column); by default sixteen on the diagonal, around the
-            middle.
-
-    Returns:
-        One :class:`Box` per position.
-
-    Raises:
-        NotImplementedError: If a max-pooling returns its indices or rounds sizes up.
-    """
-    linear = copy.deepcopy(model).double().cpu()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, tensor in [*linear.named_parameters(), *linear.named_buffers()]:
-            if tensor.ndim > 1:  # about a weighted mean of what it reads
-                tensor.uniform_(0.5, 1, generator=generator).div_(tensor[0].numel())
-            elif tensor.is_floating_point():
-                tensor.fill_(float(name.endswith(("weight", "running_var"))))
-        with _Linearised():
-            size = linear(torch.zeros(1, *input_shape[1:]).double()).shape[2:]
-    if positions is None:
-        middle, count = min(size) // 2, min(16, *size)
-        positions = [(p, p) for p in range(middle - count // 2, middle - count // 2 + count)]
-    boxes = []
-    for some in (positions[i : i + 8] for i in range(0, len(positions), 8)):
-        x = torch.rand(len(some), *input_shape[1:], generator=generator).double() + 0.5
-        with _Linearised():
-            y = linear(x.requires_grad_())
-        chosen = sum(y[n, :, row, column].sum() for n, (row, column) in enumerate(some))
-        seen = torch.autograd.grad(chosen, x)[0].abs().amax(1) > 0  # (n, H, W)
-        for one in seen:
-            rows, columns = one.any(1).nonzero(), one.any(0).nonzero()
-            ends = rows.min(), rows.max(), columns.min(), columns.max()
-            boxes.append(Box(*(int(end) for end in ends)))
-    return boxes
-
-
-def effective(
-    model: nn.Module,
-    images: Tensor,
-    *,
-    correction: bool = True,
-    shares: Sequence[float] = (0.5, 0.95),
-) -> tuple[Tensor, dict[float, float]]:
-    r"""Effective receptive field: how much each pixel around the middle one counts.
-
-    The gradient of the middle output of the *correction* $f_\Theta(y^\delta) - y^\delta$, squared,
-    and averaged over the images; a network that adds its input again would show little but that
-    input's pixel. Source: Luo, Li, Urtasun and Zemel, NIPS 2016, Sec. 2.
-
-    Args:
-        model: Network from (N, C, H, W) to the same shape, in evaluation mode.
-        images: What it is given, (N, C, H, W).
-        correction: Look at the correction; if False, at the output itself.
-        shares: Shares of the energy in (0, 1).
-
-    Returns:
-        The map (H, W) of root-mean-square gradients, and for each share the radius, in pixels,
-        of the circle around the middle pixel that holds this share of the squares' sum.
-
-    Raises:
-        ValueError: If the output has another shape, or the gradient is zero.
-    """
-    x = images.detach().clone().requires_grad_()
-    y = model(x)
-    if y.shape != x.shape:
-        raise ValueError(f"the network maps {tuple(x.shape)} to {tuple(y.shape)}; same size needed")
-    row, column = x.shape[2] // 2, x.shape[3] // 2
-    middle = (y - x if correction else y)[:, :, row, column].sum()
-    energy = torch.autograd.grad(middle, x)[0].square().sum(1).mean(0).double()  # (H, W)
-    if not energy.sum() > 0:
-        raise ValueError("the gradient is zero or not a number: is the network trained?")
-    rows = torch.arange(x.shape[2])[:, None] - row
-    distance = (rows**2 + (torch.arange(x.shape[3]) - column) ** 2).double().sqrt().flatten()
-    order = distance.argsort()
-    inside = energy.flatten()[order].cumsum(0) / energy.sum()
-    radii = {
-        share: distance[order[int((inside < share).sum().clamp(max=len(order) - 1))]].item()
-        for share in shares
-    }
-    return energy.sqrt().float(), radii

@@ -13,12 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ippy import data, models, phantoms, training
+from ippy import datasets, models, paths, training
+from ippy.files import atomic_write
 from ippy.models.unet import pad_to
+from ippy.networks import NETWORKS, Recipe
 from ippy.operators import Blurring
-from ippy.recipes import RECIPES, SHAPE, Recipe, identity_init, task_operator
-from ippy.studies.residual import Chain
-from ippy.utilities import atomic_write, generator_for
+from ippy.seeds import generator_for
+from ippy.studies.chains import Chain
+from ippy.tasks import SHAPE, task_operator
 
 __all__ = ["BUILDERS", "RATES", "STEPS", "UpBlockWithoutSkip", "build", "ranges", "trained"]
 
@@ -50,7 +52,7 @@ class UpBlockWithoutSkip(nn.Module):
 
 
 def _identity(model: nn.Module) -> nn.Module:
-    identity_init(model)
+    models.identity_init(model)
     return model
 
 
@@ -69,10 +71,10 @@ def _without_skips() -> models.SimpleUNet:
     return models.SimpleUNet(up_cls=UpBlockWithoutSkip)
 
 
-#: Name -> builder. The UNets start with :func:`ippy.recipes.identity_init` if their name does not
+#: Name -> builder. The UNets start with :func:`ippy.models.identity_init` if their name does not
 #: say otherwise.
 BUILDERS: dict[str, Callable[[], nn.Module]] = {
-    **{key: recipe.build for key, recipe in RECIPES.items()},
+    **{key: network.recipe.build for key, network in NETWORKS.items()},
     "UNet, default start": models.SimpleUNet,
     "UNet without skips, default start": _without_skips,
     "UNet + global skip": lambda: _global(models.SimpleUNet()),
@@ -82,7 +84,7 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "ResidualUNet + global skip": lambda: _global(models.ResidualUNet()),
     "UNet, two poolings": lambda: _identity(models.SimpleUNet(levels=2)),
     "UNet, 16 channels": lambda: _identity(models.SimpleUNet(base_ch=16)),
-    "UNet, ranges": RECIPES["UNet"].build,
+    "UNet, ranges": NETWORKS["UNet"].recipe.build,
 }
 
 
@@ -108,7 +110,7 @@ def ranges(seed: int) -> Callable[[int], tuple[Blurring, float]]:
 
 
 def _recipe(name: str, seed: int, lr: float) -> Recipe:
-    base = RECIPES.get(name, RECIPES["UNet"])
+    base = NETWORKS.get(name, NETWORKS["UNet"]).recipe
     return replace(base, steps=STEPS, val_every=125, seed=seed, lr=lr)
 
 
@@ -124,18 +126,25 @@ def trained(name: str, seed: int, lr: float = 1e-3) -> tuple[nn.Module, dict]:
         The network in evaluation mode, and its history.
     """
     model, recipe = build(name, seed), _recipe(name, seed, lr)
-    code = Path(__file__).read_bytes() + repr((name, recipe, phantoms.GENERATOR_VERSION)).encode()
+    code = Path(__file__).read_bytes() + repr((name, recipe, datasets.GENERATOR_VERSION)).encode()
     tag = hashlib.sha256(code).hexdigest()[:12]
-    path = data.cache_dir() / "studies" / "networks" / f"{tag}.pt"
+    path = paths.cache_dir() / "studies" / "networks" / f"{tag}.pt"
     if path.is_file():
         saved = torch.load(path, weights_only=True)
         model.load_state_dict(saved["state"])
         return model.eval(), saved["history"]
-    images = data.materialise(data.SyntheticDataset(data_shape=SHAPE, split="train", **recipe.data))
-    val = data.SyntheticDataset(recipe.val_images, SHAPE, split="val")
+    images = datasets.materialise(
+        datasets.SyntheticDataset(data_shape=SHAPE, split="train", **recipe.data)
+    )
+    val = datasets.SyntheticDataset(recipe.val_images, SHAPE, split="val")
     task = ranges(seed) if name == "UNet, ranges" else task_operator()
-    options = {"val_dataset": data.materialise(val), "progress": False}
-    history = training.train(model, images, task, recipe, **options)
+    history = training.train(
+        model,
+        training.MeasuredCrops(images, task, recipe),
+        recipe,
+        validation=training.validation_pairs(val, task, recipe),
+        progress=False,
+    )
     file = io.BytesIO()
     model = model.to(memory_format=torch.contiguous_format)
     torch.save({"state": model.state_dict(), "history": history}, file)

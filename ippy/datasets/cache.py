@@ -1,0 +1,92 @@
+"""A whole data set in memory, made once and kept in the user's cache folder."""
+
+import hashlib
+import io
+import json
+import os
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from ippy.files import atomic_write
+from ippy.images import quantise
+from ippy.paths import cache_dir
+
+__all__ = ["materialise"]
+
+
+def _collate(items: list[Tensor]) -> Tensor:
+    return quantise(torch.stack(items))  # (batch, 1, H, W)
+
+
+def _render(dataset: Dataset, workers: int) -> Tensor:
+    loader = DataLoader(dataset, 16, num_workers=workers, collate_fn=_collate)
+    few = len(dataset) < 512  # takes seconds: no bar
+    return torch.cat(list(tqdm(loader, desc="images", unit="batch", leave=False, disable=few)))
+
+
+def _read_cache(file: Path, n_images: int) -> Tensor | None:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            images = archive["images"]
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None  # absent or damaged: made again
+    good = images.dtype == np.uint8 and images.ndim == 4 and len(images) == n_images
+    return torch.from_numpy(images) if good else None
+
+
+def _write_cache(file: Path, images: Tensor) -> None:
+    stream = io.BytesIO()
+    np.savez(stream, images=images.numpy())
+    try:
+        atomic_write({file: stream.getvalue()})
+    except OSError as error:  # a full or read-only disk costs time later, not the result now
+        warnings.warn(f"cannot cache the images: {error}", stacklevel=3)
+
+
+def materialise(dataset: Dataset, *, cache: bool = True, workers: int | None = None) -> Tensor:
+    """Hold a whole data set in memory, made once and kept on disk.
+
+    The file in :func:`ippy.paths.cache_dir` is named after everything the images depend on, and
+    carries a checksum; when it is damaged, it is made again.
+
+    Args:
+        dataset: Data set of float32 images ``(1, H, W)`` in [0, 1]; cached when it has a method
+            ``cache_key()``, as those of :mod:`ippy.datasets` do.
+        cache: Whether to read and write the cache file.
+        workers: Number of worker processes; by default one per core, at most 8, and none for
+            fewer than 128 images. If they cannot be started, the images are made here; on Windows
+            and macOS, a script that wants them needs ``if __name__ == "__main__":``.
+
+    Returns:
+        uint8 tensor ``(N, 1, H, W)``; divide by 255 for images in [0, 1].
+
+    Raises:
+        ValueError: If an image is not finite or has grey values outside [0, 1].
+    """
+    file = None
+    if cache and hasattr(dataset, "cache_key"):
+        key = hashlib.sha256(json.dumps(dataset.cache_key()).encode()).hexdigest()[:24]
+        file = cache_dir() / f"images-{key}.npz"
+        if (images := _read_cache(file, len(dataset))) is not None:
+            return images
+    if workers is None:
+        mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+        workers = min(8, len(mine)) if len(dataset) >= 128 else 0
+    try:
+        images = _render(dataset, workers)
+    except RuntimeError as error:
+        # a worker that runs a script once more, for want of its __main__ guard, has to end
+        if workers == 0 or "bootstrapping" in str(error):
+            raise
+        warnings.warn(f"worker processes failed ({error}); continuing in one", stacklevel=2)
+        images = _render(dataset, 0)
+    if file is not None:
+        _write_cache(file, images)
+    return images

@@ -1,0 +1,60 @@
+"""Modules that the first edition had under other names, so that code written for it runs.
+
+Each old module is made when it is imported, and its names are looked up where they stand today.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+__all__ = ["MOVED", "install"]
+
+#: Old module -> the modules that hold its names today.
+MOVED = {
+    "ippy.data": ("ippy.datasets", "ippy.images", "ippy.paths"),
+    "ippy.live": ("ippy.training.live",),
+    "ippy.phantoms": ("ippy.datasets.phantoms",),
+    "ippy.reach": ("ippy.receptive_field.rules",),
+    "ippy.recipes": ("ippy.networks", "ippy.tasks", "ippy.models"),
+    "ippy.studies.family": (
+        "ippy.studies.measures", "ippy.studies.comparison", "ippy.studies.robustness",
+        "ippy.studies.skips", "ippy.studies.variants", "ippy.studies.cost",
+    ),
+    "ippy.studies.networks": ("ippy.studies.trained",),
+    "ippy.studies.residual": (
+        "ippy.studies.chains", "ippy.studies.baselines", "ippy.studies.skip_and_start",
+        "ippy.studies.generalisation", "ippy.studies.depth",
+    ),
+}  # fmt: skip
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Gives ``import ippy.data`` a module whose names are looked up elsewhere."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname in MOVED else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return ModuleType(spec.name, f"Now in {' and '.join(MOVED[spec.name])}.")
+
+    def exec_module(self, module: ModuleType) -> None:
+        def find(name: str) -> object:
+            # what Python itself asks of any module must not import others
+            for new in MOVED[module.__name__] if not name.startswith("__") else ():
+                found = importlib.import_module(new)
+                if hasattr(found, name):
+                    return getattr(found, name)
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+
+        module.__dict__["__getattr__"] = find
+
+
+def install() -> None:
+    """Let Python find the old modules, after all others."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())

@@ -1,0 +1,165 @@
+"""The networks of the book as data: one entry each, which everything else reads.
+
+To add a network, write its class in :mod:`ippy.models` and its entry in :data:`NETWORKS`, then
+``python -m ippy train KEY``. Tables, studies, the laboratory in the page and the tests list what
+stands here.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from math import cos, pi
+
+from torch import nn
+
+from ippy import models
+from ippy.tasks import NOISE_LEVEL, TASKS, Task
+
+__all__ = ["NETWORKS", "RECIPES", "Network", "Recipe", "find"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training run produces, machine and library apart.
+
+    Args:
+        model: Name of a class in :mod:`ippy.models`.
+        model_args: Its constructor arguments.
+        task: Key of :data:`ippy.tasks.TASKS`: what the network is trained for.
+        steps: Number of optimiser steps.
+        batch_size: Images per step over all processes together.
+        crop: Side of the square cut from each measured image (pixels); None: the whole image.
+        flips: Whether half of the batches are mirrored, in each direction.
+        init: ``"default"`` (PyTorch's) or ``"identity"`` (:func:`ippy.models.identity_init`).
+        lr: Largest learning rate of Adam.
+        schedule: ``"one_cycle"`` (linear warm-up over 10 %, cosine decay) or ``"constant"``.
+        noise_level: Relative noise level of the measurements.
+        data: Arguments of :class:`ippy.datasets.SyntheticDataset`, its size included.
+        seed: Decides initialisation, batches, crops and noise.
+        val_images: Number of validation images.
+        val_every: Steps between validations.
+        quick_steps: Steps of a live run in a lecture (``IPPY_TRAIN=quick``).
+    """
+
+    model: str
+    model_args: dict = field(default_factory=dict)
+    task: str = "deblurring"
+    steps: int = 1000
+    batch_size: int = 8
+    crop: int | None = 96
+    flips: bool = True
+    init: str = "default"
+    lr: float = 1e-3
+    schedule: str = "one_cycle"
+    noise_level: float = NOISE_LEVEL
+    data: dict = field(default_factory=lambda: {"n_images": 2000, "kind": "mixed"})
+    seed: int = 0
+    val_images: int = 16
+    val_every: int = 250
+    quick_steps: int = 150
+
+    def __post_init__(self) -> None:
+        known = {"schedule": ("one_cycle", "constant"), "init": ("default", "identity")}
+        known |= {"task": tuple(TASKS)}
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                choice = " or ".join(map(repr, values))
+                raise ValueError(f"{name} {getattr(self, name)!r} is unknown; use {choice}")
+        if self.crop is not None and self.crop < 1:
+            raise ValueError(f"crop is {self.crop}, expected a side in pixels, or None: no crop")
+        if min(self.steps, self.batch_size, self.val_every, self.val_images) < 1:
+            raise ValueError("steps, batch_size, val_every and val_images must be at least 1")
+        if not 0 < self.lr < 1:
+            raise ValueError(f"lr is {self.lr}, expected a learning rate in (0, 1) such as 1e-3")
+
+    def build(self) -> nn.Module:
+        """A fresh network with the constructor arguments and the initialisation of this recipe.
+
+        Raises:
+            ValueError: If ``model`` is no network of :mod:`ippy.models`.
+        """
+        if self.model not in models.__all__:
+            names = ", ".join(name for name in models.__all__ if "Net" in name or "CNN" in name)
+            raise ValueError(f"there is no network {self.model!r} in ippy.models; it has {names}")
+        model = getattr(models, self.model)(**self.model_args)
+        if self.init == "identity":
+            models.identity_init(model)
+        return model
+
+    def quick(self) -> "Recipe":
+        """The short version that trains live in a lecture, on fewer images and smaller crops."""
+        data = {**self.data, "n_images": 200}
+        return replace(self, steps=self.quick_steps, crop=64, data=data, val_every=25, val_images=4)
+
+    def learning_rate(self, step: int) -> float:
+        """Learning rate of step 0 … ``steps`` − 1."""
+        if self.schedule == "constant":
+            return self.lr
+        warm = max(1, self.steps // 10)
+        if step < warm:
+            return self.lr * (step + 1) / warm
+        return self.lr * 0.5 * (1 + cos(pi * (step - warm) / max(1, self.steps - warm)))
+
+    def as_dict(self) -> dict:
+        """The recipe as plain data, for cards and checkpoints."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of the book.
+
+    Args:
+        title: As pages and tables name it.
+        recipe: How its weights are made; class, constructor arguments and task stand there.
+        group: Where it belongs in the laboratory and in tables: ``"cnn"`` or ``"unet"``.
+        in_laboratory: Whether readers can run it in the pages; the order is that of the entries.
+    """
+
+    title: str
+    recipe: Recipe
+    group: str
+    in_laboratory: bool = True
+
+    @property
+    def task(self) -> Task:
+        """The task that the network is trained for."""
+        return TASKS[self.recipe.task]
+
+
+_CNN = {"in_ch": 1, "out_ch": 1, "n_filters": 32}
+_UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
+
+# One budget for all: 20,000 steps of four crops of 64 x 64 pixels. The UNets start close to the
+# identity (see benchmarks/ablation.py); the two CNNs do not, since a chapter compares starts.
+_BUDGET = {"steps": 20_000, "batch_size": 4, "crop": 64, "val_every": 500, "quick_steps": 300}
+
+
+def _cnn(name: str) -> Recipe:
+    return Recipe(name, _CNN, **_BUDGET)
+
+
+def _unet(name: str) -> Recipe:
+    return Recipe(name, _UNET, **_BUDGET, init="identity")
+
+
+#: Key of a weight file -> the network.
+NETWORKS: dict[str, Network] = {
+    "SimpleCNN": Network("SimpleCNN", _cnn("SimpleCNN"), "cnn"),
+    "ResCNN": Network("ResCNN", _cnn("ResCNN"), "cnn"),
+    "UNet": Network("UNet", _unet("SimpleUNet"), "unet"),
+    "ResidualUNet": Network("Residual UNet", _unet("ResidualUNet"), "unet"),
+    "AttentionUNet": Network("Attention UNet", _unet("AttentionUNet"), "unet"),
+    "UNetPP": Network("UNet++", _unet("UNetPP"), "unet"),
+}
+#: Key of a weight file -> how it is made.
+RECIPES: dict[str, Recipe] = {key: network.recipe for key, network in NETWORKS.items()}
+
+
+def find(key: str) -> Network:
+    """The entry of a key.
+
+    Raises:
+        KeyError: If there is none; the message names those that there are.
+    """
+    if key not in NETWORKS:
+        raise KeyError(f"there is no network {key!r}; choose one of {', '.join(NETWORKS)}")
+    return NETWORKS[key]

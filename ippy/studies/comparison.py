@@ -1,0 +1,135 @@
+"""Every network and classical method: quality, error by frequency, vessels, learning rates."""
+
+from collections.abc import Callable
+from functools import cache, partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ippy import evaluation
+from ippy.networks import NETWORKS
+from ippy.seeds import generator_for
+from ippy.studies import trained
+from ippy.studies.measures import (
+    CLASSICAL,
+    SEEDS,
+    Method,
+    apply,
+    facts,
+    inside,
+    method,
+    quality,
+    rounded,
+    test_pairs,
+)
+from ippy.tasks import measure, task_operator
+
+__all__ = ["CONTRASTS", "H_EDGES", "comparison", "error_by_frequency", "insert_vessels", "vessels"]
+
+#: Edges of the intervals of $|H|$.
+H_EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
+#: Grey values that vessels add.
+CONTRASTS = (0.01, 0.02, 0.04, 0.08, 0.16)
+RADIUS = 1.0  # of the vessels, in pixels
+
+
+def error_by_frequency(x_hat: Tensor, x: Tensor) -> list[float]:
+    r"""Energy of the error over that of the image, where $|H|$ lies between two of ``H_EDGES``.
+
+    Args:
+        x_hat, x: Reconstructions and truth (N, 1, 256, 256).
+
+    Returns:
+        One number per interval of $|H|$, over all images.
+    """
+    strength = task_operator().transfer_function().abs()
+    error, image = ((torch.fft.fft2(t.double()).abs() ** 2).sum((0, 1)) for t in (x_hat - x, x))
+    bins = torch.bucketize(strength, torch.tensor(H_EDGES[1:-1], dtype=strength.dtype))
+    return [(error[bins == b].sum() / image[bins == b].sum()).item() for b in range(7)]
+
+
+def insert_vessels(x: Tensor, index: int, contrast: float) -> tuple[Tensor, list[tuple[int, int]]]:
+    """Put small bright discs, vessels seen end-on, into dark and even parts of a body.
+
+    Args:
+        x: Clean image (1, 1, H, W).
+        index: Number of the image; decides where.
+        contrast: Added grey value, in (0, 1]; the radius is one pixel, edges are smoothed.
+
+    Returns:
+        Image with up to six vessels at least 24 pixels apart, and their centres (row, column).
+    """
+    dark = F.pad((F.max_pool2d(x, 13, stride=1) < 0.2).int(), (6, 6, 6, 6)).bool()
+    free = (dark & inside(x))[0, 0].nonzero()
+    free = free[torch.randperm(len(free), generator=generator_for(11, index))]
+    centres: list[tuple[int, int]] = []
+    for row, column in free.tolist():
+        if len(centres) < 6 and all(max(abs(row - r), abs(column - c)) > 23 for r, c in centres):
+            centres.append((row, column))
+    rows, columns = torch.arange(x.shape[2])[:, None], torch.arange(x.shape[3])
+    for row, column in centres:
+        distance = ((rows - row) ** 2 + (columns - column) ** 2).sqrt()
+        x = x + contrast * (RADIUS + 0.5 - distance).clamp(0, 1)
+    return x, centres
+
+
+@cache
+def _vessel_images(contrast: float) -> tuple[Tensor, Tensor, list]:
+    """Clean images without and with vessels, and for each vessel (image, row, column)."""
+    plain = evaluation.held_out_images(24, "thorax").float() / 255
+    drawn = [insert_vessels(x[None], i, contrast) for i, x in enumerate(plain)]
+    places = [(i, *centre) for i, (_, centres) in enumerate(drawn) for centre in centres]
+    return plain, torch.cat([x for x, _ in drawn]), places
+
+
+def vessels(f: Method | nn.Module) -> dict:
+    """Amplitude of vessels in the reconstruction, 1 for a perfect one: where they are and not.
+
+    The amplitude is the coefficient of the vessel's shape in reconstruction minus vessel-free
+    truth, by least squares.
+
+    Returns:
+        Contrast -> ``with``: amplitudes in images that hold the vessels; ``without``: at the same
+        places of the same images without them.
+    """
+    K, found, residual = task_operator(), {}, None
+    for contrast in CONTRASTS:
+        plain, drawn, places = _vessel_images(contrast)
+        if residual is None:
+            residual = apply(f, measure(plain, K)) - plain
+        error = apply(f, measure(drawn, K)) - plain
+        found[f"{contrast:g}"] = {"with": [], "without": []}
+        for i, row, column in places:
+            at = (i, 0, slice(row - 6, row + 7), slice(column - 6, column + 7))
+            shape = drawn[at] - plain[at]
+            for name, image in (("with", error), ("without", residual)):
+                amplitude = (image[at] * shape).sum() / shape.square().sum()
+                found[f"{contrast:g}"][name].append(round(amplitude.item(), 3))
+    return found
+
+
+def _comparison(name: str, seed: int | str) -> dict:
+    f = method(name, seed)
+    y_delta, x = test_pairs()
+    return {
+        **facts(name, seed, f),
+        **quality(f),
+        "frequency": rounded(error_by_frequency(apply(f, y_delta), x)),
+        "vessels": vessels(f),
+    }
+
+
+def _rate(name: str, lr: float) -> dict:
+    return facts(name, 0, method(name, 0, lr), lr)
+
+
+def comparison() -> dict[str, Callable]:
+    found = {f"{name}, {s}": partial(_comparison, name, s) for s in SEEDS for name in NETWORKS}
+    found |= {f"{name}, shipped": partial(_comparison, name, "shipped") for name in NETWORKS}
+    found |= {f"{name}, classical": partial(_comparison, name, "classical") for name in CLASSICAL}
+    return found | {
+        f"{name}, rate {lr:g}": partial(_rate, name, lr)
+        for name in NETWORKS
+        for lr in trained.RATES
+    }

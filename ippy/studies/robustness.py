@@ -1,0 +1,53 @@
+"""Networks and classical methods away from the task that they were made for."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from ippy import datasets, evaluation, metrics
+from ippy.images import sample_image
+from ippy.networks import NETWORKS
+from ippy.operators import Operator
+from ippy.studies import trained
+from ippy.studies.measures import CLASSICAL, SEEDS, Method, apply, method, test_pairs
+from ippy.tasks import NOISE_LEVEL, SHAPE, measure, task_operator
+
+__all__ = ["ANGLES", "LENGTHS", "NOISE_LEVELS", "WORLDS", "robustness"]
+
+#: Noise levels, angles in degrees and lengths in pixels of the blurs, and kinds of images.
+NOISE_LEVELS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1)
+ANGLES = (0, 10, 15, 18, 20, 22, 25, 30, 45, 60, 90)
+LENGTHS = trained.LENGTHS
+WORLDS = ("thorax", "dead_leaves", "photographs and MR")
+
+
+def _world(name: str) -> Tensor:
+    if name in datasets.KINDS:
+        return evaluation.held_out_images(16, name).float() / 255
+    return torch.cat([sample_image(n, SHAPE) for n in ("camera", "cat", "abdomen_mr")])
+
+
+def _mean_psnr(f: Method | nn.Module, x: Tensor, K: Operator, level: float = NOISE_LEVEL) -> float:
+    x_hat = apply(f, measure(x, K, level))
+    return round(metrics.psnr(x_hat, x).mean().item(), 3)
+
+
+def _robustness(name: str, seed: int | str) -> dict:
+    f, K, x = method(name, seed), task_operator(), test_pairs(16)[1]
+    return {
+        "noise": [_mean_psnr(f, x, K, level) for level in NOISE_LEVELS],
+        "angle": [_mean_psnr(f, x, task_operator(motion_angle=float(a))) for a in ANGLES],
+        "length": [_mean_psnr(f, x, task_operator(kernel_size=n)) for n in LENGTHS],
+        "world": [_mean_psnr(f, _world(world), K) for world in WORLDS],
+    }
+
+
+def robustness() -> dict[str, Callable]:
+    found = {
+        f"{n}, {s}": partial(_robustness, n, s) for s in SEEDS for n in ("UNet", "UNet, ranges")
+    }
+    found |= {f"{name}, shipped": partial(_robustness, name, "shipped") for name in NETWORKS}
+    found |= {f"{name}, classical": partial(_robustness, name, "classical") for name in CLASSICAL}
+    return found

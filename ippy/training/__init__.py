@@ -1,0 +1,19 @@
+"""Training: a loop for any task, batches made on the fly, checkpoints, and ``load_or_train``."""
+
+from ippy.training.batches import MeasuredCrops, as_images, validation_pairs
+from ippy.training.devices import fast_path
+from ippy.training.live import LiveView
+from ippy.training.loop import train
+from ippy.training.runs import load_or_train, train_and_save, train_recipe
+
+__all__ = [
+    "LiveView",
+    "MeasuredCrops",
+    "as_images",
+    "fast_path",
+    "load_or_train",
+    "train",
+    "train_and_save",
+    "train_recipe",
+    "validation_pairs",
+]

@@ -1,0 +1,122 @@
+"""Batches of training: what a network is given and what is wanted, as functions of the step."""
+
+import hashlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ippy.datasets import materialise
+from ippy.images import quantise
+from ippy.networks import Recipe
+from ippy.operators import Operator
+from ippy.seeds import generator_for
+from ippy.tasks import measure
+
+__all__ = ["Batch", "Forward", "MeasuredCrops", "as_images", "validation_pairs"]
+
+#: The batch of a step, 0, 1, …: what the network is given and the truth, both (N, C, H, W).
+Batch = Callable[[int], tuple[Tensor, Tensor]]
+#: A forward model, or for varying ones a function of the step: forward model and noise level.
+Forward = Operator | Callable[[int], tuple[Operator, float]]
+
+
+def _at(forward: Forward, step: int, noise_level: float) -> tuple[Operator, float]:
+    return (forward, noise_level) if isinstance(forward, Operator) else forward(step)
+
+
+def as_images(dataset: Dataset | Tensor) -> Tensor:
+    """The whole of a data set as a uint8 tensor (N, C, H, W).
+
+    Raises:
+        ValueError: If a tensor has another rank, no image, or other values than
+            :func:`ippy.images.quantise` takes.
+    """
+    if not torch.is_tensor(dataset):
+        return materialise(dataset)
+    if dataset.ndim != 4 or len(dataset) == 0:
+        raise ValueError(f"training images must be (N, C, H, W), got {tuple(dataset.shape)}")
+    return quantise(dataset)
+
+
+class MeasuredCrops:
+    """Squares cut from measured images: the batches of the book's deblurring task.
+
+    The whole image is measured and both are cut at the same place, so a crop contains light from
+    beyond its edge, and noise of the level of the whole image. A batch is a function of
+    (``recipe.seed``, step).
+
+    Args:
+        dataset: Clean images: a data set of (C, H, W) tensors in [0, 1], or a tensor
+            (N, C, H, W), uint8 or float in [0, 1].
+        forward: Forward model whose measurements have the images' size; or a function of the step
+            that gives a forward model and a noise level, for training on ranges.
+        recipe: Batch size, crop, flips, noise level and seed.
+
+    Raises:
+        ValueError: If measurements have another size than images.
+    """
+
+    def __init__(self, dataset: Dataset | Tensor, forward: Forward, recipe: Recipe) -> None:
+        self.images, self.forward, self.recipe = as_images(dataset), forward, recipe
+        operator = _at(forward, 0, recipe.noise_level)[0]
+        if operator.out_shape != operator.img_shape:
+            raise ValueError(
+                f"{type(operator).__name__} maps images of {operator.img_shape} pixels to "
+                f"{operator.out_shape}, so crops of both do not belong together; write a function "
+                "batch(step) that gives a network images, such as K.adjoint(y_delta)"
+            )
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Measurements and truth of one step, each (batch_size, C, crop, crop)."""
+        recipe, generator = self.recipe, generator_for(self.recipe.seed, step)
+        # which images, mirrored how
+        index = torch.randint(len(self.images), (recipe.batch_size,), generator=generator)
+        x = self.images.index_select(0, index)
+        flips = torch.rand(2, generator=generator) < 0.5
+        if recipe.flips:
+            x = x.flip([axis for axis, flip in zip((2, 3), flips, strict=True) if flip])
+        x = x / 255
+        operator, noise_level = _at(self.forward, step, recipe.noise_level)
+        y_delta = measure(x, operator, noise_level, generator=generator)
+        # one square of each image, at a place of its own
+        side, (n, _, height, width) = recipe.crop, x.shape
+        if side is None or side >= min(height, width):
+            return y_delta, x
+        top = torch.randint(height - side + 1, (n, 1), generator=generator)
+        left = torch.randint(width - side + 1, (n, 1), generator=generator)
+        places = list(zip(top.flatten().tolist(), left.flatten().tolist(), strict=True))
+        return _cut(y_delta, places, side), _cut(x, places, side)
+
+    @torch.no_grad()
+    def identity(self) -> str:
+        """A hash over images and forward model: runs that differ in them are different runs."""
+        digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        digest.update(self.images.numpy().tobytes())
+        probe = torch.zeros(1, *self.images.shape[1:])
+        probe[..., probe.shape[-2] // 2, probe.shape[-1] // 2] = 1
+        for step in (0, 1):
+            operator, level = _at(self.forward, step, self.recipe.noise_level)
+            digest.update(operator(probe).numpy().tobytes() + str(level).encode())
+        return digest.hexdigest()
+
+
+def _cut(images: Tensor, places: list[tuple[int, int]], side: int) -> Tensor:
+    """From each image the square of this side whose top left pixel is (row, column)."""
+    squares = [
+        image[:, row : row + side, column : column + side]
+        for image, (row, column) in zip(images, places, strict=True)
+    ]
+    return torch.stack(squares)
+
+
+def validation_pairs(
+    dataset: Dataset | Tensor, forward: Forward, recipe: Recipe
+) -> tuple[Tensor, Tensor]:
+    """Measurements and truth of the first ``recipe.val_images`` images, whole, (N, C, H, W).
+
+    They are measured once, as at step 0: the noise of an image is that of its index.
+    """
+    x = as_images(dataset)[: recipe.val_images].float() / 255
+    return measure(x, *_at(forward, 0, recipe.noise_level), seed=recipe.seed), x

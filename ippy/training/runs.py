@@ -1,0 +1,166 @@
+"""From a recipe to weights: ``load_or_train`` and what it is made of."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ippy import datasets, paths, weights
+from ippy.evaluation import held_out_metrics
+from ippy.images import sample_image
+from ippy.networks import Recipe, find
+from ippy.tasks import TASKS, measure
+from ippy.training.batches import MeasuredCrops, validation_pairs
+from ippy.training.devices import accelerator
+from ippy.training.live import LiveView
+from ippy.training.loop import train
+
+__all__ = ["load_or_train", "train_and_save", "train_recipe"]
+
+
+def _training_images(
+    recipe: Recipe, data: str | os.PathLike | None, shape: tuple[int, int]
+) -> tuple[Dataset | Tensor, Dataset | Tensor]:
+    """Training and validation images: procedural, or the train folder of a Mayo directory."""
+    if not data:
+        train_set = datasets.SyntheticDataset(data_shape=shape, split="train", **recipe.data)
+        val = {**recipe.data, "n_images": recipe.val_images}
+        return train_set, datasets.SyntheticDataset(data_shape=shape, split="val", **val)
+    folder = datasets.MayoDataset(data, shape)
+    patients = [file.parent for file in folder.files]
+    cut = patients.index(patients[-1]) or int(0.9 * len(patients))  # the last patient validates
+    if cut < 1:
+        raise ValueError(f"{data} holds {len(folder)} image(s); training needs at least 2")
+    images = datasets.materialise(folder)
+    return images[:cut], images[cut:]
+
+
+def train_recipe(
+    recipe: Recipe,
+    *,
+    data: str | os.PathLike | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    callback: Callable[[int, nn.Module, dict], object] | None = None,
+) -> tuple[nn.Module, dict]:
+    """Build the network of a recipe and train it on the recipe's (or a folder's) images.
+
+    Args:
+        recipe: What to train.
+        data: Folder of PNGs (``<folder>/<patient>/*.png``); procedural images if None.
+        checkpoint: File for checkpoints; none are written without it.
+        resume: Continue from ``checkpoint`` if it is there.
+        callback: As in :func:`train`.
+
+    Returns:
+        The network, on the CPU and in evaluation mode, and its history.
+    """
+    operator = TASKS[recipe.task].operator()
+    train_set, val_set = _training_images(recipe, data, operator.img_shape)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        model = recipe.build()
+    history = train(
+        model,
+        MeasuredCrops(train_set, operator, recipe),
+        recipe,
+        validation=validation_pairs(val_set, operator, recipe),
+        checkpoint=checkpoint,
+        resume=resume,
+        callback=callback,
+    )
+    return model.cpu().eval(), history
+
+
+def load_or_train(
+    key: str,
+    *,
+    data: str | os.PathLike | None = None,
+    weights_dir: str | os.PathLike | None = None,
+) -> tuple[nn.Module, dict]:
+    """Load the trained network ``key``, or train it with visible progress if it is not there.
+
+    With the environment variable ``IPPY_TRAIN=quick`` a live run of less than a minute takes the
+    place of loading, on this machine, now, with a moving loss curve and reconstruction in a
+    notebook (:class:`ippy.training.LiveView`); shipped weights are neither used nor touched.
+
+    Args:
+        key: Key of :data:`ippy.networks.NETWORKS`, such as ``"UNet"``.
+        data: Folder with training images; procedural images if None.
+        weights_dir: Folder of the weight files; the book's ``weights`` if None.
+
+    Returns:
+        The network in evaluation mode and its history.
+
+    Raises:
+        KeyError: If there is no such network.
+        ValueError: If the weights are there but damaged; nothing is overwritten.
+    """
+    recipe, folder = find(key).recipe, Path(weights_dir or paths.WEIGHTS)
+    mode = os.environ.get("IPPY_TRAIN", "")
+    if mode not in ("", "quick"):
+        raise ValueError(f"IPPY_TRAIN is {mode!r}; set it to 'quick' or leave it unset")
+    if mode == "quick":
+        return _train_live(key, data)
+    path = folder / f"{key}.pth"
+    if not path.is_file():
+        target = Path(weights_dir or paths.output_dir())
+        print(f"{key}: no weights in {folder.name}/, training for {recipe.steps} steps")
+        return train_and_save(key, data=data, weights_dir=target, resume=True)
+    model, card = weights.load(path), weights.read_card(path)
+    steps = card["recipe"]["steps"]
+    print(f"{key}: {card['parameters']:,} parameters, trained for {steps:,} steps")
+    return model, card["history"]
+
+
+def _train_live(key: str, data: str | os.PathLike | None) -> tuple[nn.Module, dict]:
+    """A short run before the eyes of an audience; nothing is stored."""
+    network = find(key)
+    recipe, task = network.recipe, network.task
+    x, operator = sample_image("thorax", task.shape), task.operator()
+    y_delta = measure(x, operator, recipe.noise_level)
+    view = LiveView(x, task.given(operator, y_delta))
+    model, history = train_recipe(recipe.quick(), data=data, callback=view)
+    steps, (before, *_, after) = history["step"][-1], [view.measured, *view.psnrs]
+    print(
+        f"{key}: trained live for {steps} steps, {before:.1f} -> {after:.1f} dB on a phantom; "
+        "the shipped weights are untouched"
+    )
+    return model, history
+
+
+def train_and_save(
+    key: str,
+    *,
+    data: str | os.PathLike | None = None,
+    weights_dir: str | os.PathLike | None = None,
+    resume: bool = False,
+) -> tuple[nn.Module, dict]:
+    """Train ``key``, store weights and card in ``weights_dir``, then drop the checkpoint.
+
+    Arguments and result are those of :func:`load_or_train`; ``resume`` continues from the
+    checkpoint in the user's cache directory.
+    """
+    recipe = find(key).recipe
+    tag = hashlib.sha256(json.dumps([recipe.as_dict(), str(data)]).encode()).hexdigest()[:8]
+    checkpoint = paths.cache_dir() / "checkpoints" / f"{key}-{tag}.pt"
+    model, history = train_recipe(recipe, data=data, checkpoint=checkpoint, resume=resume)
+    joined = accelerator()
+    if joined.is_main_process:
+        card = {
+            "model": recipe.model,
+            "model_args": recipe.model_args,
+            "recipe": recipe.as_dict(),
+            "data": "folder of images" if data else f"synthetic v{datasets.GENERATOR_VERSION}",
+            "metrics": held_out_metrics(model),
+            "history": history,
+        }
+        weights.save(model, Path(weights_dir or paths.output_dir()) / f"{key}.pth", card)
+        checkpoint.unlink(missing_ok=True)
+    joined.wait_for_everyone()
+    return model, history
