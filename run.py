@@ -465,7 +465,7 @@ def doctor(args: list) -> int:
 
 
 def execute(args: list) -> int:
-    """re-run notebooks whose code, library or weights changed (or: names, --all)"""
+    """re-run notebooks whose code, library or data changed (names, --all, --check, --accept)"""
     setup()
     clear = ("IPPY_TRAIN", "IPPY_PRECISION", "MPLBACKEND")
     return call([venv_python(), ROOT / "tools" / "execute.py", *args], cwd=None, drop=clear)

@@ -1,13 +1,10 @@
-"""run.py and its helper tools/execute.py: set-up, clear failures, notebooks kept whole."""
+"""run.py: set-up, clear failures, its commands."""
 
 import ast
-import base64
 import errno
 import functools
 import http.server
 import importlib.util
-import io
-import json
 import os
 import re
 import shlex
@@ -24,10 +21,7 @@ import venv
 import zipfile
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 OFFLINE = (
@@ -687,105 +681,6 @@ def test_ci_calls_run_test():
     if os.name != "nt":
         assert os.access(script, os.X_OK)
         subprocess.run(["bash", "-n", script], check=True)
-
-
-# -- execute --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def execute():
-    """The script behind ``run.py execute``."""
-    return load("execute_under_test", ROOT / "tools" / "execute.py")
-
-
-@pytest.fixture
-def tree(tmp_path):
-    """A small project: a library file, weights, a sample image and a notebook that runs."""
-    for name in ("ippy/a.py", "weights/K.pth", "imgs/sample_x.png"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text("1")
-    (tmp_path / "book").mkdir()
-    cells = [new_markdown_cell("# Title"), new_code_cell("print(6 * 7)")]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "book" / "n.ipynb")
-    return tmp_path
-
-
-def test_fingerprint_sees_code_and_not_outputs(execute):
-    one = new_notebook(cells=[new_code_cell("1 + 1")])
-    same = new_notebook(cells=[new_code_cell("1 + 1"), new_markdown_cell("prose")])
-    same.cells[0].outputs = [new_output("stream", text="2")]
-    other = new_notebook(cells=[new_code_cell("1 + 2")])
-    assert execute.fingerprint(one, "x") == execute.fingerprint(same, "x")
-    assert execute.fingerprint(one, "x") != execute.fingerprint(other, "x")
-    assert execute.fingerprint(one, "x") != execute.fingerprint(one, "y")
-
-
-@pytest.mark.parametrize("name", ["ippy/a.py", "ippy/b.py", "weights/K.pth", "imgs/sample_x.png"])
-def test_fingerprint_sees_library_and_weights(execute, tree, name):
-    before = execute.sources(tree)
-    (tree / "README.md").write_text("nothing to do with it")
-    assert execute.sources(tree) == before
-    (tree / name).write_text("changed")
-    assert execute.sources(tree) != before
-
-
-def test_execute_stores_clean_outputs_once(execute, tree, capsys):
-    path = tree / "book" / "n.ipynb"
-    assert execute.main([], tree) == 0
-    stored = path.read_bytes()
-    notebook = json.loads(stored)
-    assert notebook["cells"][1]["outputs"][0]["text"] == ["42\n"]
-    assert notebook["cells"][1]["metadata"] == {}  # no time of day
-    assert notebook["metadata"]["language_info"]["pygments_lexer"] == "ipython3"
-    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
-    assert stored.endswith(b"}\n") and b"\r" not in stored and b'\n "cells"' in stored
-    assert execute.main(["n"], tree) == 0
-    assert "n.ipynb: unchanged" in capsys.readouterr().out
-    assert path.read_bytes() == stored
-
-
-def encode(image):
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def decode(picture):
-    return Image.open(io.BytesIO(base64.b64decode(picture)))
-
-
-def test_stored_pictures_shrink_without_loss(execute):
-    grey = encode(Image.effect_noise((64, 64), 50).convert("RGBA"))
-    smaller = execute.compact(grey)
-    assert decode(smaller).mode == "L" and len(smaller) < len(grey)
-    assert decode(smaller).convert("RGBA").tobytes() == decode(grey).tobytes()
-    coloured = execute.compact(encode(Image.new("RGBA", (8, 8), (200, 10, 10, 255))))
-    assert decode(coloured).mode == "RGB" and decode(coloured).getpixel((0, 0)) == (200, 10, 10)
-    see_through = encode(Image.new("RGBA", (8, 8), (200, 10, 10, 0)))
-    assert execute.compact(see_through) == see_through
-
-
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        ("1 / 0", "ZeroDivisionError"),
-        ("import sys; print('careful', file=sys.stderr)", "cell 1 wrote to stderr: 'careful'"),
-        ("from pathlib import Path; Path.home()", "shows a path of this machine"),
-    ],
-)
-def test_failing_notebook_stays_as_it_was(execute, tree, capsys, code, message):
-    path = tree / "book" / "n.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell(code)]), path)
-    before = path.read_bytes()
-    assert execute.main([], tree) == 1
-    assert message in capsys.readouterr().out
-    assert path.read_bytes() == before and os.listdir(path.parent) == ["n.ipynb"]
-
-
-def test_execute_of_an_unknown_notebook_lists_the_known(execute, tree, capsys):
-    with pytest.raises(SystemExit):
-        execute.main(["unett"], tree)
-    assert "no notebook 'unett'; there are n" in capsys.readouterr().err
 
 
 def test_doctor_names_what_is_missing(run, monkeypatch, capsys):
