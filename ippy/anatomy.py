@@ -4,6 +4,7 @@ Lengths are in units of half the width of the body, values in Hounsfield units: 
 -850, fat -100, muscle 50, blood up to 350 with contrast agent, bone 100 to 1000.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,12 @@ from PIL import Image, ImageDraw
 
 from .pen import ANGLE, STEP, Pen, oval
 
-__all__ = ["Body", "bones", "lungs", "mediastinum", "new_body", "table", "trunk"]
+__all__ = [
+    "FOUR_GENERATIONS", "Body", "bones", "lungs", "mediastinum", "new_body", "table", "trunk",
+]  # fmt: skip
+
+#: Share of the branches of each generation that lie in the slice; deeper ones leave it more often.
+FOUR_GENERATIONS = (0.9, 0.8, 0.6, 0.4)
 
 _SIDES = (-1, 1)  # right half of the body, left in the image; and left half
 
@@ -39,12 +45,19 @@ class Body:
         return np.clip((self.level - 0.35) / 0.25, 0, 1)
 
 
-def new_body(rng: np.random.Generator, size: tuple[int, int]) -> Body:
+def new_body(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    zoom: float = 1.0,
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> Body:
     """Choose the level of the slice, proportions, position and values.
 
     Args:
         rng: Source of all randomness.
         size: ``(W, H)`` of the image in pixels.
+        zoom: How many times larger than usual the body is shown.
+        shift: How far (x, y) its centre is moved, in units of the shorter side of the image.
     """
     u = rng.uniform
     level = u(0.1, 1.0)
@@ -52,8 +65,9 @@ def new_body(rng: np.random.Generator, size: tuple[int, int]) -> Body:
     cage_x = (1 - layer - u(0.04, 0.1)) * min(1, 0.78 + 0.5 * level)
     cage_y = depth - layer - u(0.05, 0.09)
     cage = (cage_x, cage_y, u(2.1, 2.6))
-    centre = np.array(size) / 2 + u(-0.03, 0.03, 2) * min(size)
-    pen = Pen(rng, size, u(0.43, 0.53) * min(size), rng.normal(0, 0.05), centre, cage)
+    centre = np.array(size) / 2 + (u(-0.03, 0.03, 2) + shift) * min(size)
+    scale = zoom * u(0.43, 0.53) * min(size)
+    pen = Pen(rng, size, scale, rng.normal(0, 0.05), centre, cage)
     fat, muscle, hard, spongy = rng.normal(-100, 8), rng.normal(50, 8), u(400, 1000), u(90, 300)
     blood = muscle if rng.random() < 0.3 else u(90, 350)  # without and with contrast agent
     return Body(pen, level, depth, *cage, fat, muscle, blood, hard, spongy)
@@ -113,8 +127,12 @@ def _muscles(body: Body, side: int) -> None:
         pen.band(streak, u(0.006, 0.02), body.fat)
 
 
-def lungs(body: Body) -> Image.Image:
+def lungs(body: Body, in_slice: Sequence[float] = FOUR_GENERATIONS) -> Image.Image:
     """Draw both lungs with vessels and airways, and return where they are.
+
+    Args:
+        body: The body; its pen draws.
+        in_slice: Share of the branches of each generation of vessels that lie in the slice.
 
     Returns:
         Image of mode ``L`` of the pen's size: 255 in the lungs, also where other organs will be
@@ -131,7 +149,7 @@ def lungs(body: Body) -> Image.Image:
     slice_so_far = pen.image
     pen.new_layer(u(-900, -780))
     for side in _SIDES:
-        _vessels(pen, side)
+        _vessels(pen, side, in_slice)
         _airways_and_nodules(pen, side)
     slice_so_far.paste(pen.image, mask=mask)
     pen.draw_on(slice_so_far)
@@ -152,14 +170,14 @@ def _lung_outline(body: Body, side: int) -> np.ndarray:
     return outline + pen.rng.normal(0, 0.006, outline.shape)
 
 
-def _vessels(pen: Pen, side: int) -> None:
+def _vessels(pen: Pen, side: int, in_slice: Sequence[float]) -> None:
     """Draw vessels that taper and branch from the hilum, pieces of them only, and cut ones."""
     rng, reach = pen.rng, pen.cage[0]
 
-    # seven trees, four generations of branches; deeper ones leave the slice more often
+    # seven trees; each generation of branches is shorter and thinner than the one before
     start = rng.normal((side * 0.26, 0.03), 0.05, (7, 2))
     angle, width, length = rng.uniform(-1.6, 1.6, 7), rng.uniform(0.02, 0.055, 7), 0.26 * reach
-    for seen in (0.9, 0.8, 0.6, 0.4):
+    for seen in in_slice:
         direction = np.stack([side * np.cos(angle), np.sin(angle)], 1)
         end = start + length * rng.uniform(0.4, 1.2, (len(start), 1)) * direction
         lines = pen.pixels(np.stack([start, end], 1)).reshape(-1, 4).tolist()
