@@ -32,8 +32,8 @@ def paint(
 
     # greys: a few populations, some narrow, some wide
     n_modes = rng.integers(2, 6)
-    modes, spread = rng.random(n_modes), rng.uniform(0.01, 0.2, n_modes)
-    mode = rng.choice(n_modes, n, p=rng.dirichlet(np.ones(n_modes)))
+    modes, spread = rng.random(n_modes), rng.uniform(0.02, 0.25, n_modes)
+    mode = rng.choice(n_modes, n, p=rng.dirichlet(np.full(n_modes, 2)))
     grey = np.clip(rng.normal(modes[mode], spread[mode]), 0, 1)
 
     # slopes of some regions, from one end of the region to the other
@@ -48,12 +48,12 @@ def paint(
 
     # each textured region has one of the textures of this picture, strong or faint
     n_textures = rng.integers(1, 5)
-    textured = rng.random(n) < rng.uniform(0.1, 1)
+    textured = rng.random(n) < rng.uniform(0.2, 1)
     strength = rng.gamma(1.2, rng.uniform(0.02, 0.09), n) * rng.choice((-1, 1), n) * textured
     which = rng.integers(n_textures, size=n)
     for k in range(n_textures):
         amplitude = np.where(which == k, strength, 0).astype(np.float32)
-        picture += amplitude.take(region) * textures.any()
+        picture += amplitude.take(region) * textures.random()
     return picture
 
 
@@ -86,8 +86,9 @@ def finish(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
         for _ in range(rng.integers(1, 3)):
             picture = blur(picture, u(0.05, 0.25))
 
-    # exposure: nearly all greys of the picture fall between two values, or a little outside
-    darkest, brightest = np.quantile(picture[::8, ::8], (0.02, 0.98)).tolist()
+    # exposure: most greys of the picture fall between two values, the tails outside
+    tail = u(0.01, 0.12)
+    darkest, brightest = np.quantile(picture[::8, ::8], (tail, 1 - tail)).tolist()
     low, high = u(-0.1, 0.35), u(0.55, 1.1)
     gain = min((high - low) / max(brightest - darkest, 1e-3), 5)
     picture = np.clip(low + gain * (picture - darkest), 0, 1)

@@ -1,4 +1,4 @@
-"""Dead leaves of many forms with textures inside, the third generation of :mod:`dead_leaves`."""
+"""Dead leaves of many forms with textures inside: the leaves of version 3."""
 
 import numpy as np
 from PIL import Image, ImageDraw

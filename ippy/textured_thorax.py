@@ -1,4 +1,4 @@
-"""Slices of a thorax with textured tissues, the third generation of :mod:`thorax`."""
+"""Slices of a thorax with textured tissues: the thorax of version 3."""
 
 from math import exp, log
 
@@ -30,8 +30,9 @@ def textured_thorax(rng: np.random.Generator, shape: tuple[int, int]) -> Picture
         Picture with noise.
     """
     hu = _slice(rng, shape)
-    for _ in range(rng.integers(1, 3)):
-        hu = blur(hu, rng.uniform(0.03, 0.24))
+    sharpness = rng.uniform(0.06, 0.25)
+    for _ in range(rng.integers(1, 5)):
+        hu = blur(hu, sharpness)
 
     # the noise level is uniform on a logarithmic scale, in Hounsfield units
     noise = exp(rng.uniform(log(3), log(60))) * _scanner_noise(rng, shape)
@@ -80,7 +81,7 @@ def _slice(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
     # healthy lung is smoke and grain; sick lung has spots, nets or holes
     healthy = rng.random() < 0.7
-    hu += lung * (u(15, 90) * (textures.cloud() if healthy else textures.any()))
+    hu += lung * (u(15, 90) * (textures.cloud() if healthy else textures.random()))
     return hu
 
 

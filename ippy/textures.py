@@ -35,7 +35,7 @@ class Textures:
         self.grain -= self.grain.mean()
         self.relief -= self.relief.mean()
 
-    def any(self) -> np.ndarray:
+    def random(self) -> np.ndarray:
         """Return one texture of a random kind."""
         kinds = (
             self.cloud, self.cloud, self.marble, self.islands, self.veins,
