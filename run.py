@@ -383,7 +383,7 @@ def build(site: Path, source: str = ".") -> int:
 
 
 def book(args: list) -> int:
-    """set up if needed, build the site, say where to open it (--no-solutions: without them)"""
+    """set up if needed, build the site, say where it is (--no-solutions: without them)"""
     site, source = SITE, "."
     without = options("book", args, no_solutions=False).no_solutions
     setup()
@@ -441,7 +441,7 @@ def slides(args: list) -> int:
 
 
 def doctor(args: list) -> int:
-    """check this machine before a lecture: Python, disk, environment, weights, a reconstruction"""
+    """check this machine before a lecture: disk, environment, weights, a reconstruction"""
     options("doctor", args)
     free, good = shutil.disk_usage(ROOT).free / 1e9, []
 
@@ -465,10 +465,17 @@ def doctor(args: list) -> int:
 
 
 def execute(args: list) -> int:
-    """re-run notebooks whose code, library or data changed (names, --all, --check, --accept)"""
+    """re-run notebooks that changed, with what they use (NAME, --all, --check, --accept)"""
     setup()
     clear = ("IPPY_TRAIN", "IPPY_PRECISION", "MPLBACKEND")
     return call([venv_python(), ROOT / "tools" / "execute.py", *args], cwd=None, drop=clear)
+
+
+def release_check(args: list) -> int:
+    """before a release: stored outputs, times and studies that are stale"""
+    options("release-check", args)
+    setup()
+    return call([venv_python(), ROOT / "tools" / "release_check.py"])
 
 
 def lab(args: list) -> int:
@@ -558,8 +565,10 @@ def options(command: str, args: list, **known) -> argparse.Namespace:
 
 
 COMMANDS = {
-    command.__name__: command
-    for command in (book, test, execute, lab, serve, slides, doctor, train, bench, clean)
+    command.__name__.replace("_", "-"): command
+    for command in (
+        *(book, test, execute, release_check, lab, serve, slides, doctor, train, bench, clean),
+    )
 }
 
 
@@ -569,9 +578,9 @@ COMMANDS = {
 def main(argv: list) -> int:
     """Choose the command; turn every expected failure into one sentence and an exit code."""
     if not argv or argv[0] in ("-h", "--help", "help"):
-        lines = [f"  {name:8} {command.__doc__}" for name, command in COMMANDS.items()]
+        lines = [f"  {name:13} {command.__doc__}" for name, command in COMMANDS.items()]
         say("usage: python3 run.py COMMAND [arguments]\n\n" + "\n".join(lines))
-        say("  --help   print this list")
+        say("  --help        print this list")
         return 0
     if argv[0] not in COMMANDS:
         raise SystemExit(f"run.py: no command {argv[0]!r}; there are {', '.join(COMMANDS)}.")

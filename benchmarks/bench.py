@@ -344,7 +344,8 @@ def blur_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
 
 
 def lecture_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
-    for name, seconds in stored["cells"].items():
+    for name, cells in stored["cells"].items():
+        seconds = [cell["seconds"] for cell in cells]
         yield f"chapter {name}", f"{sum(seconds):.0f} s", f"longest cell {max(seconds):.1f} s"
     for name, run in stored["quick"].items():
         note = f"{run['steps']} steps, {run['before']:.1f} to {run['after']:.1f} dB"

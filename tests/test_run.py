@@ -80,7 +80,7 @@ def test_old_pythons_can_parse_it():
 def test_help_has_one_line_for_each_command(run, capsys):
     assert run.main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    for name in ("book", "test", "execute", "lab", "serve", "train", "clean", "--help"):
+    for name in (*run.COMMANDS, "--help"):
         (line,) = [line for line in lines if line.split()[:1] == [name]]
         assert len(line.split()) > 3 and len(line) <= 100
 
@@ -718,7 +718,7 @@ def test_doctor_is_quick_and_reconstructs():
         [sys.executable, ROOT / "run.py", "doctor"], capture_output=True, encoding="utf-8"
     )
     assert time.monotonic() - start < 60  # 10 on a machine that does nothing else
-    found = re.search(r"6 networks verified; the UNet takes 22\.4 dB to 3\d\.\d dB", done.stdout)
+    found = re.search(r"\d+ networks verified; the UNet takes 22\.4 dB to 3\d\.\d dB", done.stdout)
     assert found, done.stdout + done.stderr
 
 

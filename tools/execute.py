@@ -17,7 +17,7 @@ from nbclient.exceptions import CellControlSignal, DeadKernelError
 from PIL import Image
 from staleness import Sources, reasons
 
-from ippy.utilities import atomic_write
+from ippy.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[1]
 

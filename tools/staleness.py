@@ -120,7 +120,7 @@ class Sources:
 
     def marks(self, notebook: nbformat.NotebookNode, name: str = "") -> dict:
         """What the outputs of a notebook, the file ``book/name``, depend on."""
-        code = _code(notebook)
+        code = code_cells(notebook)
         try:
             tree = ast.parse("\n".join(map(TransformerManager().transform_cell, code)))
         except SyntaxError:
@@ -144,7 +144,7 @@ class Sources:
         return [path for path in near if lists or set(words(Path(path).stem)) <= text]
 
 
-def _code(notebook: nbformat.NotebookNode) -> list[str]:
+def code_cells(notebook: nbformat.NotebookNode) -> list[str]:
     """The code cells as text: in a cell even a last semicolon decides what is shown."""
     return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
@@ -152,7 +152,7 @@ def _code(notebook: nbformat.NotebookNode) -> list[str]:
 def _mark_of_file(path: Path) -> str:
     """Hash of a data file; of another notebook its code alone, since outputs follow from it."""
     if path.suffix == ".ipynb":
-        return digest("\0".join(_code(nbformat.read(path, as_version=4))))
+        return digest("\0".join(code_cells(nbformat.read(path, as_version=4))))
     return digest(path.read_bytes())
 
 
