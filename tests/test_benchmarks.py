@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from ippy import models, studies
+from ippy.networks import RECIPES
 from ippy.operators import CTProjector
-from ippy.recipes import RECIPES
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import ablation
