@@ -20,7 +20,7 @@ from pybtex.database import parse_file
 from sphinx.cmd.build import build_main
 from sphinx.util.inventory import InventoryFile
 
-from ippy import weights
+from ippy import paths, report
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK, SITE = ROOT / "book", ROOT / "_build" / "html"
@@ -275,7 +275,9 @@ def test_importing_the_library_only_defines() -> None:
 import random, numpy, torch
 state = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 threads, kind = torch.get_num_threads(), torch.get_default_dtype()
-import ippy.__main__, ippy.live, ippy.phantoms, ippy.reach
+import pkgutil, importlib, ippy
+for module in pkgutil.walk_packages(ippy.__path__, 'ippy.'):
+    importlib.import_module(module.name)
 assert state[0] == random.getstate() and state[2] == torch.get_rng_state().tolist()
 assert state[1] == numpy.random.get_state()[1].tolist()
 assert (threads, kind) == (torch.get_num_threads(), torch.get_default_dtype())
@@ -373,8 +375,8 @@ def test_inline_code_finds_its_entry(api: ModuleType, code: str, name: str | Non
         "ippy.training.load_or_train": "function",
         "ippy.studies.result": "function",
         "ippy.studies.width.best_linear": "function",
-        "ippy.data.KINDS": "data",
-        "ippy.studies.KINDS": "data",
+        "ippy.datasets.KINDS": "data",
+        "ippy.studies.depth.KINDS": "data",
     }
     assert api.find(code, kinds) == name
 
@@ -428,8 +430,8 @@ def test_reference_has_every_public_name() -> None:
 
 
 def test_table_of_weights_is_that_of_the_cards() -> None:
-    stored = (weights.WEIGHTS_DIR / "README.md").read_text(encoding="utf-8")
-    assert stored == weights.readme(), "renew it: python -m ippy weights table"
+    stored = (paths.WEIGHTS / "README.md").read_text(encoding="utf-8")
+    assert stored == report.weights_table(), "renew it: python -m ippy weights table"
 
 
 class Resources(HTMLParser):
