@@ -13,7 +13,7 @@ def load(name: str) -> dict:
     Raises:
         FileNotFoundError: If the study has not been run; the message says how to.
     """
-    path = paths.WEIGHTS / "results" / f"{name}.json"
+    path = paths.result_file(name)
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no result {path.name}; {paths.restore()}, or run "
