@@ -23,7 +23,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-BOOK = ROOT / "book"
 SITE = ROOT / "_build" / "html"
 STAMP = "ippy-ready"  # inside .venv: what was installed, as a hash
 MARKER = "ippy-unfinished"  # inside .venv while it is being made or changed
@@ -217,7 +216,7 @@ def book(args: list) -> int:
     setup()
     if without:  # a copy of the source, so that pages, search and downloads all lack them
         copy = SITE.parent / "no-solutions"
-        if call([venv_python(), BOOK / "_ext" / "no_solutions.py", ROOT, copy]):
+        if call([venv_python(), ROOT / "tools" / "no_solutions.py", ROOT, copy]):
             raise SystemExit("run.py: the solutions could not be left out; see above.")
         site, source = copy / "_build" / "html", str(copy)
     if build(site, source):
@@ -296,7 +295,7 @@ def execute(args: list) -> int:
     """re-run notebooks whose code, library or weights changed (or: names, --all)"""
     setup()
     clear = ("IPPY_TRAIN", "IPPY_PRECISION", "MPLBACKEND")
-    return call([venv_python(), BOOK / "_ext" / "execute.py", *args], cwd=None, drop=clear)
+    return call([venv_python(), ROOT / "tools" / "execute.py", *args], cwd=None, drop=clear)
 
 
 def lab(args: list) -> int:

@@ -24,6 +24,7 @@ from ippy import weights
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK, SITE = ROOT / "book", ROOT / "_build" / "html"
+DRAWING = ROOT / "tools" / "drawing"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 PAGES = sorted([*BOOK.glob("*.md"), *NOTEBOOKS])
 LIVE_CELLS = 2  # cells of the whole book that train live, so that nbval ignores their output
@@ -302,14 +303,14 @@ def test_the_workflow_pins_its_actions_and_asks_for_little() -> None:
 
 
 def test_drawings_are_what_the_code_draws(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "imgs")
-    diagrams = load(ROOT / "imgs" / "draw_diagrams.py")
+    monkeypatch.syspath_prepend(DRAWING)
+    diagrams = load(DRAWING / "diagrams.py")
     diagrams.main(tmp_path)
     assert len(list(tmp_path.iterdir())) == len(diagrams.DRAWINGS)
     for name in diagrams.DRAWINGS:
         drawn = (tmp_path / name).read_bytes()
         stored = (ROOT / "imgs" / name).read_bytes().replace(b"\r\n", b"\n")
-        assert drawn == stored, f"{name} is stale: run python imgs/draw_diagrams.py"
+        assert drawn == stored, f"{name} is stale: run python tools/drawing/diagrams.py"
         svg = ET.fromstring(drawn)
         assert svg.get("viewBox"), name
         for tag in ("title", "desc"):

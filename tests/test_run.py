@@ -1,4 +1,4 @@
-"""run.py and its helper book/_ext/execute.py: set-up, clear failures, notebooks kept whole."""
+"""run.py and its helper tools/execute.py: set-up, clear failures, notebooks kept whole."""
 
 import ast
 import base64
@@ -266,14 +266,14 @@ def test_book_without_solutions_has_a_folder_of_its_own(run, calls, capsys):
     assert run.main(["book", "--no-solutions"]) == 0
     cut, build = calls.seen
     copy = run.ROOT / "_build" / "no-solutions"
-    assert cut[-3:] == [str(run.BOOK / "_ext" / "no_solutions.py"), str(run.ROOT), str(copy)]
+    assert cut[-3:] == [str(run.ROOT / "tools" / "no_solutions.py"), str(run.ROOT), str(copy)]
     assert build[-6:] == ["build", "--all", "-n", "-W", "--keep-going", str(copy)]
     assert kept.exists()
     assert str(copy / "_build" / "html" / "index.html") in capsys.readouterr().out
 
 
 def test_book_does_not_build_what_could_not_be_cut(run, calls):
-    calls.fail = str(run.BOOK / "_ext" / "no_solutions.py")
+    calls.fail = str(run.ROOT / "tools" / "no_solutions.py")
     with pytest.raises(SystemExit, match="solutions could not be left out"):
         run.main(["book", "--no-solutions"])
     assert len(calls.seen) == 1
@@ -342,7 +342,7 @@ def test_ci_calls_run_test():
 @pytest.fixture(scope="module")
 def execute():
     """The script behind ``run.py execute``."""
-    return load("execute_under_test", ROOT / "book" / "_ext" / "execute.py")
+    return load("execute_under_test", ROOT / "tools" / "execute.py")
 
 
 @pytest.fixture
