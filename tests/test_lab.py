@@ -16,7 +16,7 @@ from conftest import ROOT, SITE, Isolated, served
 from PIL import Image
 from torch import Tensor
 
-from ippy import classical, data, evaluation, metrics, recipes, weights
+from ippy import classical, data, evaluation, metrics, paths, recipes, weights
 from ippy.operators import Gradient
 
 pytestmark = pytest.mark.slow
