@@ -434,22 +434,6 @@ def test_shipped_weights_are_in_order():
         assert card["data"] == f"synthetic v{phantoms.GENERATOR_VERSION}"
 
 
-@pytest.mark.parametrize("name", studies.STUDIES)
-def test_stored_studies_have_the_runs_of_the_code(name):
-    make_runs, summarise = studies.STUDIES[name]
-    stored = studies.result(name)
-    assert list(stored["runs"]) == list(make_runs())
-    for key, value in json.loads(json.dumps(summarise(stored["runs"]))).items():
-        assert stored[key] == value
-
-
-def test_the_chosen_regularisation_is_not_at_the_end_of_the_search():
-    stored = studies.result("baselines")
-    for level, chosen in stored["chosen"].items():
-        for method, lam in chosen.items():
-            assert lam in stored["lambdas"][method][1:-1], (level, method)
-
-
 # --- load_or_train and the command line ---
 
 
@@ -559,30 +543,6 @@ def test_cli_errors_are_one_clear_line(tmp_path, capsys):
         assert cli.main(argv) == 1, argv
         error = capsys.readouterr().err
         assert error.startswith("ippy: ") and message in error and error.count("\n") == 1, argv
-
-
-def test_studies_resume_run_by_run(tmp_path, monkeypatch):
-    calls = []
-
-    def make(fail):
-        def run(key):
-            calls.append(key)
-            if fail and key == "b":
-                raise Stop
-            return {"value": key}
-
-        return lambda: {key: (lambda key=key: run(key)) for key in "abc"}
-
-    monkeypatch.setitem(studies.STUDIES, "toy", (make(True), lambda done: {"n": len(done)}))
-    with pytest.raises(Stop):
-        studies.run("toy", tmp_path)
-    monkeypatch.setitem(studies.STUDIES, "toy", (make(False), lambda done: {"n": len(done)}))
-    studies.run("toy", tmp_path)
-    stored = json.loads((tmp_path / "toy.json").read_text())
-    assert calls == ["a", "b", "b", "c"] and stored["n"] == 3
-    assert list(stored["runs"]) == ["a", "b", "c"] and stored["machine"]["torch"]
-    with pytest.raises(FileNotFoundError, match="python -m ippy study absent"):
-        studies.result("absent")
 
 
 def test_measurements_do_not_depend_on_the_batch():
