@@ -238,7 +238,7 @@ def add_lab(app: Sphinx) -> None:
 
 def tell_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Give a page with a lab what its script has to know."""
-    if app.lab and '<div class="lab' in context.get("body", ""):
+    if app.lab and 'data-offers="' in context.get("body", ""):
         facts = json.dumps(app.lab).replace("<", "\\u003c")
         context["body"] += f'<script type="application/json" id="lab-facts">{facts}</script>'
 
