@@ -5,11 +5,12 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from ippy import models, paths
+from ippy import first_edition, models, paths
 from ippy.files import atomic_write, turn
 from ippy.host import machine
 
@@ -17,6 +18,11 @@ __all__ = ["WEIGHTS_DIR", "load", "read_card", "save", "verify"]
 
 #: Folder of the weight files that come with the book.
 WEIGHTS_DIR = paths.WEIGHTS
+
+if not TYPE_CHECKING:  # the table of the weights, once ``weights.readme``, stands in ippy.report
+
+    def __getattr__(name: str) -> object:
+        return first_edition.find(__name__, name)
 
 
 def save(model: nn.Module, path: str | os.PathLike, card: dict) -> dict:
@@ -44,8 +50,7 @@ def save(model: nn.Module, path: str | os.PathLike, card: dict) -> dict:
         "machine": machine(),
     }
     text = json.dumps(card, indent=1) + "\n"
-    with turn(path):
-        atomic_write({path: file.getvalue(), path.with_suffix(".json"): text.encode()})
+    atomic_write({path: file.getvalue(), path.with_suffix(".json"): text.encode()})
     return card
 
 
@@ -59,8 +64,8 @@ def read_card(key_or_path: str | os.PathLike, weights_dir: Path | None = None) -
     path = _locate(key_or_path, weights_dir).with_suffix(".json")
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path.name} is missing, so nothing says which network {path.stem}.pth belongs to; "
-            "restore it or pass the network: weights.load(path, model)"
+            f"{path.name} is missing, so nothing says which network {path.stem}.pth belongs to: "
+            f"{paths.restore()}, or pass the network: weights.load(path, model)"
         )
     try:
         card = json.loads(path.read_text("utf-8"))
@@ -76,7 +81,7 @@ def read_card(key_or_path: str | os.PathLike, weights_dir: Path | None = None) -
 def _locate(key_or_path: str | os.PathLike, weights_dir: Path | None) -> Path:
     path = Path(key_or_path)
     if path.name == str(key_or_path) and not path.suffix:  # a key, not a path
-        return (weights_dir or WEIGHTS_DIR) / f"{path}.pth"
+        return Path(weights_dir) / f"{path}.pth" if weights_dir else paths.weight_file(str(path))
     return path if path.suffix else path.with_name(f"{path.name}.pth")
 
 
@@ -92,7 +97,8 @@ def load(
         key_or_path: A key such as ``"UNet"`` or the path of a ``.pth`` file.
         model: The network to fill; with None the card beside the file says which to build. A
             file without a card needs it.
-        weights_dir: Where keys are looked up; the book's ``weights`` folder if None.
+        weights_dir: Where keys are looked up; if None, the book's ``weights`` folder and, away from
+            its source, a folder ``weights`` here for what it has not.
 
     Returns:
         The network in evaluation mode, on the CPU if it was built here.

@@ -588,7 +588,7 @@ def test_networks_are_exported_once_for_each_weight_file(extension, tmp_path, mo
     model = weights.load("ResCNN")
     torch.nn.init.zeros_(model.conv3.weight)
     weights.save(model, tmp_path / "ResCNN.pth", card)
-    monkeypatch.setattr(weights, "WEIGHTS_DIR", tmp_path)
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
     new = extension.onnx_file("ResCNN", folder)
     assert new != path and list(folder.iterdir()) == [new]
 

@@ -9,9 +9,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ippy import data, metrics, models, utilities, weights
+from ippy import datasets, metrics, models, weights
 from ippy.networks import NETWORKS
-from ippy.operators import Blurring, CTProjector, DownScaling, Gradient
+from ippy.operators import Blurring, CTProjector, DownScaling, Gradient, gaussian_noise
 
 settings.register_profile(
     "ippy",
@@ -84,29 +84,29 @@ def test_operators_treat_images_alone_and_keep_the_type(K, seed):
 def test_noise_has_its_level_in_every_image(shape, level, seed):
     y = random(seed, *shape)
     generator = torch.Generator().manual_seed(seed)
-    e = utilities.gaussian_noise(y, level, generator=generator)
+    e = gaussian_noise(y, level, generator=generator)
     norms = e.flatten(1).norm(dim=1), level * y.flatten(1).norm(dim=1)
     torch.testing.assert_close(*norms, rtol=1e-9, atol=1e-12)
 
 
 @settings(max_examples=12)
 @given(
-    kind=st.sampled_from(data.KINDS),
+    kind=st.sampled_from(datasets.KINDS),
     seed=st.integers(0, 999),
     order=st.permutations(range(5)),
     side=st.integers(16, 40),
 )
 def test_images_depend_on_seed_and_index_alone(kind, seed, order, side):
-    images = data.SyntheticDataset(5, side, kind=kind, seed=seed)
+    images = datasets.SyntheticDataset(5, side, kind=kind, seed=seed)
     first = {i: images[i] for i in range(5)}
-    again = data.SyntheticDataset(5, side, kind=kind, seed=seed)
+    again = datasets.SyntheticDataset(5, side, kind=kind, seed=seed)
     for i in order:
         assert torch.equal(again[i], first[i])
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_images_do_not_depend_on_the_workers(workers):
-    images = data.SyntheticDataset(6, 32, seed=7)
+    images = datasets.SyntheticDataset(6, 32, seed=7)
     loader = DataLoader(images, batch_size=2, num_workers=workers)
     assert torch.equal(torch.cat(list(loader)), torch.stack([images[i] for i in range(6)]))
 

@@ -23,6 +23,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from ippy import results, tasks, weights
+from ippy.files import atomic_write
 from ippy.images import SAMPLES, sample_image
 from ippy.networks import GROUPS, NETWORKS, Network
 
@@ -133,25 +134,21 @@ def onnx_file(key: str, folder: Path) -> Path:
     It is named by the weight file's hash, made if it is not in ``folder``, and takes the place of
     the network's older files there.
     """
-    path = folder / f"{key}-{weights.read_card(weights.WEIGHTS_DIR / key)['sha256'][:12]}.onnx"
+    path = folder / f"{key}-{weights.read_card(key)['sha256'][:12]}.onnx"
     if not path.is_file():
         import torch
 
-        folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(f"{key}-*.onnx"):
             old.unlink()
-        model, part = weights.load(key).eval(), path.with_suffix(".part")
         with contextlib.redirect_stdout(io.StringIO()):  # it tells its steps
-            torch.onnx.export(
-                model,
+            program = torch.onnx.export(
+                weights.load(key).eval(),
                 (torch.zeros(1, 1, *tasks.SHAPE),),
-                part,
                 input_names=["y_delta"],
                 output_names=["x_hat"],
-                external_data=False,
                 verbose=False,
             )
-        part.replace(path)
+        atomic_write({path: program.model_proto.SerializeToString()})
     return path
 
 
