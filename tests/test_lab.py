@@ -15,11 +15,12 @@ import pytest
 import torch
 from conftest import ROOT, SITE, Isolated, served
 from PIL import Image
+from sphinx.cmd.build import build_main
 from torch import Tensor
 
 from ippy import classical, evaluation, metrics, paths, results, weights
 from ippy.images import sample_image
-from ippy.networks import GROUPS, NETWORKS
+from ippy.networks import NETWORKS
 from ippy.operators import Gradient
 from ippy.tasks import measure, task_operator
 
@@ -462,12 +463,9 @@ def extension(monkeypatch, tmp_path) -> ModuleType:
 
 @pytest.fixture
 def told(extension, monkeypatch) -> list[str]:
-    """What the build says, warnings marked as such."""
+    """What the build says."""
     lines = []
     monkeypatch.setattr(extension.logger, "info", lambda text, *a: lines.append(text % a))
-    monkeypatch.setattr(
-        extension.logger, "warning", lambda text, *a: lines.append("warning: " + text % a)
-    )
     return lines
 
 
@@ -555,15 +553,29 @@ def test_the_page_gets_title_group_task_and_size(extension, monkeypatch, tmp_pat
         assert (network["task"], network["bytes"]) == ("deblurring", path.stat().st_size)
 
 
-def test_a_figure_that_names_what_there_is_not_is_warned_of(extension, told, tmp_path) -> None:
-    app = builder(tmp_path)
-    app.lab = {"classical": [{"key": "TV"}], "networks": []}
-    body = '<div class="lab" data-offers="classical {} TV" data-ticked="UNet {}"></div>'
-    extension.tell_page(app, "cnn", "", {"body": body.format("unet", "cnn")}, None)
-    assert told == []
-    extension.tell_page(app, "cnn", "", {"body": body.format("UNett", "cnn")}, None)
-    assert len(told) == 1 and told[0].startswith("warning: The laboratory of cnn names UNett; ")
-    assert all(group in told[0] for group in GROUPS)
+PAGE = """
+Page
+====
+
+.. lab::
+   :offers: classical unet {}
+   :ticked: TV
+
+   In place of this.
+"""
+
+
+@pytest.mark.parametrize("name", ["cnn", "ResCNN", "Tikhonov", "UNett"])
+def test_a_name_that_nothing_has_is_a_warning_of_the_build(tmp_path, capsys, name) -> None:
+    extensions = str(ROOT / "book" / "_ext")
+    conf = f'import sys\nsys.path.insert(0, {extensions!r})\nextensions = ["book_lab"]\n'
+    (tmp_path / "conf.py").write_text(conf, encoding="utf-8")
+    (tmp_path / "index.rst").write_text(PAGE.format(name), encoding="utf-8")
+    failed = bool(build_main(["-q", "-W", "-b", "latex", str(tmp_path), str(tmp_path / "out")]))
+    said = capsys.readouterr().err
+    assert failed == (name == "UNett"), said
+    if failed:
+        assert "index.rst:5" in said and "a laboratory has no UNett in offers; there are cl" in said
 
 
 def test_networks_are_exported_once_for_each_weight_file(extension, tmp_path, monkeypatch) -> None:

