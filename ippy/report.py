@@ -37,7 +37,8 @@ def weights_table(weights_dir: Path | None = None) -> str:
         ValueError: If its card is not one.
     """
     cards = {path: read_card(path) for path in sorted((weights_dir or paths.WEIGHTS).glob("*.pth"))}
-    rows, made = [], {}
+    rows: list[str] = []
+    made: dict[str, list[str]] = {}
     for path, card in sorted(cards.items(), key=lambda item: item[1]["parameters"]):
         recipe, history, by = card["recipe"], card["history"], card["machine"]
         mean, deviation = card["metrics"]["network"]["psnr"]

@@ -24,30 +24,46 @@ def identity_init(model: nn.Module, residual: bool = False) -> None:
     """
     last_scale = 1.0
     if type(model) is SimpleCNN:
-        chain = [model.conv1, model.conv2, model.conv3]
-        nn.init.zeros_(model.conv3.weight)
-        nn.init.zeros_(model.conv3.bias)
+        names = ["conv1", "conv2", "conv3"]
+        _silence(_conv(model, "conv3"), slice(None))
     elif isinstance(model, ResidualUNet):
-        blocks = [model.enc1, model.dec1.block]
-        for block in blocks:  # the shortcut carries channel 0, the convolutions add nothing to it
-            nn.init.zeros_(block.conv2.weight[0])
-            nn.init.zeros_(block.conv2.bias[:1])
-        chain = [*(block.shortcut for block in blocks), model.out_conv]
+        # the shortcuts carry channel 0, the convolutions add nothing to it
+        names = ["enc1.shortcut", "dec1.block.shortcut", "out_conv"]
+        for name in ("enc1.conv2", "dec1.block.conv2"):
+            _silence(_conv(model, name), 0)
     elif isinstance(model, SimpleUNet | UNetPP):
-        nested = isinstance(model, UNetPP)
-        first, last = (model.x0_0, model.x0_2) if nested else (model.enc1, model.dec1.block)
-        chain = [first.block[0], first.block[2], last.block[0], last.block[2], model.out_conv]
+        first, last = ("x0_0", "x0_2") if isinstance(model, UNetPP) else ("enc1", "dec1.block")
+        names = [f"{block}.block.{layer}" for block in (first, last) for layer in (0, 2)]
+        names.append("out_conv")
         if isinstance(model, AttentionUNet):
-            nn.init.zeros_(model.dec1.attn.psi.weight)
-            nn.init.zeros_(model.dec1.attn.psi.bias)
+            _silence(_conv(model, "dec1.attn.psi"), slice(None))
             last_scale = 2.0
     else:
         raise TypeError(f"no identity initialisation for {type(model).__name__}; see its docstring")
     if residual:
         return
-    with torch.no_grad():
-        for conv in chain[:-1]:
-            conv.weight[0], conv.bias[0] = 0, 0
-        for conv in chain:
-            middle = conv.kernel_size[0] // 2
-            conv.weight[0, 0, middle, middle] = last_scale if conv is chain[-1] else 1
+    *chain, output = (_conv(model, name) for name in names)
+    for conv in chain:
+        _silence(conv, 0)
+        _carry(conv, 1.0)
+    _carry(output, last_scale)
+
+
+def _conv(model: nn.Module, name: str) -> nn.Conv2d:
+    found = model.get_submodule(name)
+    assert isinstance(found, nn.Conv2d), f"{name} is a {type(found).__name__}"
+    return found
+
+
+@torch.no_grad()
+def _silence(conv: nn.Conv2d, channel: int | slice) -> None:
+    """Weights and bias of these output channels become zero."""
+    for parameter in conv.parameters():
+        parameter[channel] = 0
+
+
+@torch.no_grad()
+def _carry(conv: nn.Conv2d, scale: float) -> None:
+    """The middle of the kernel takes channel 0 to channel 0."""
+    middle = conv.kernel_size[0] // 2
+    conv.weight[0, 0, middle, middle] = scale
