@@ -41,6 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--weights-dir", type=Path, help="folder; default: the book's weights")
     study = commands.add_parser("study", help="run an experiment of the book and store its result")
     study.add_argument("name", choices=sorted(studies.STUDIES))
+    again = study.add_mutually_exclusive_group()
+    again.add_argument("--renew", action="store_true", help="run again what changed in its code")
+    again.add_argument("--stale", action="store_true", help="list what is missing or out of date")
+    again.add_argument("--accept", action="store_true", help="say that the changed code is as good")
     check = commands.add_parser("weights", help="check weight files, or write their table")
     check.add_argument("action", nargs="?", choices=["verify", "table"], default="verify")
     check.add_argument(
@@ -144,6 +148,15 @@ def _weights(args: argparse.Namespace) -> None:
         raise ValueError("not all weights are in order")
 
 
+def _study(args: argparse.Namespace) -> None:
+    if args.stale:
+        print("\n".join(studies.stale(args.name)) or f"{args.name}: nothing is out of date")
+    elif args.accept:
+        studies.accept(args.name)
+    else:
+        studies.run(args.name, renew=args.renew)
+
+
 def _check() -> None:
     """All weights are what they claim, and the UNet does on this machine what it did on its own."""
     verdicts = weights.verify(paths.WEIGHTS)
@@ -170,7 +183,7 @@ def main(argv: list[str] | None = None) -> int:
         "train": _train,
         "evaluate": _evaluate,
         "weights": _weights,
-        "study": lambda a: studies.run(a.name),
+        "study": _study,
         "check": lambda _: _check(),
     }[args.command]
     try:

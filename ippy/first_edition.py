@@ -5,12 +5,13 @@ Each old module is made when it is imported, and its names are looked up where t
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["MOVED", "install"]
+__all__ = ["MOVED", "find", "install"]
 
 #: Old module -> the modules that hold its names today.
 MOVED = {
@@ -30,6 +31,28 @@ MOVED = {
     ),
 }  # fmt: skip
 
+#: Names that are called otherwise today, or hold something else: old module, name -> how to get it.
+_RENAMED: dict[tuple[str, str], Callable[[], object]] = {
+    ("ippy.data", "SAMPLE_IMAGES"): lambda: tuple(importlib.import_module("ippy.images").SAMPLES),
+    ("ippy.weights", "readme"): lambda: importlib.import_module("ippy.report").weights_table,
+}
+
+
+def find(module: str, name: str) -> object:
+    """What ``name`` of a module of the first edition is today.
+
+    Raises:
+        AttributeError: If the first edition had no such name.
+    """
+    if (module, name) in _RENAMED:
+        return _RENAMED[module, name]()
+    # what Python itself asks of any module must not import others
+    for new in MOVED.get(module, ()) if not name.startswith("__") else ():
+        found = importlib.import_module(new)
+        if hasattr(found, name):
+            return getattr(found, name)
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
 
 class _Finder(MetaPathFinder, Loader):
     """Gives ``import ippy.data`` a module whose names are looked up elsewhere."""
@@ -43,15 +66,7 @@ class _Finder(MetaPathFinder, Loader):
         return ModuleType(spec.name, f"Now in {' and '.join(MOVED[spec.name])}.")
 
     def exec_module(self, module: ModuleType) -> None:
-        def find(name: str) -> object:
-            # what Python itself asks of any module must not import others
-            for new in MOVED[module.__name__] if not name.startswith("__") else ():
-                found = importlib.import_module(new)
-                if hasattr(found, name):
-                    return getattr(found, name)
-            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
-
-        module.__dict__["__getattr__"] = find
+        module.__dict__["__getattr__"] = partial(find, module.__name__)
 
 
 def install() -> None:

@@ -5,11 +5,12 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from ippy import models, paths
+from ippy import first_edition, models, paths
 from ippy.files import atomic_write, turn
 from ippy.host import machine
 
@@ -17,6 +18,11 @@ __all__ = ["WEIGHTS_DIR", "load", "read_card", "save", "verify"]
 
 #: Folder of the weight files that come with the book.
 WEIGHTS_DIR = paths.WEIGHTS
+
+if not TYPE_CHECKING:  # the table of the weights, once ``weights.readme``, stands in ippy.report
+
+    def __getattr__(name: str) -> object:
+        return first_edition.find(__name__, name)
 
 
 def save(model: nn.Module, path: str | os.PathLike, card: dict) -> dict:

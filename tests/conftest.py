@@ -1,4 +1,4 @@
-"""What several tests share: a page with the book's static files, opened in a real browser."""
+"""What several tests share: a cache of their own, and pages opened in a real browser."""
 
 import contextlib
 import functools
@@ -11,15 +11,35 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
+from small_runs import RECIPE
+
+from ippy.networks import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[1]
 STATIC, SITE = ROOT / "book" / "_static", ROOT / "_build" / "html"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 FLAGS = "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch) -> Path:
+    """A cache folder of the test's own, and none of the reader's settings."""
+    monkeypatch.setenv("IPPY_CACHE", str(tmp_path / "cache"))
+    for name in ("IPPY_TRAIN", "IPPY_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def tiny(monkeypatch, own_cache) -> None:
+    """The ResCNN's recipe becomes one of twelve steps."""
+    entry = replace(NETWORKS["ResCNN"], recipe=replace(RECIPE, quick_steps=2))
+    monkeypatch.setitem(NETWORKS, "ResCNN", entry)
 
 
 def browser() -> str:

@@ -1,4 +1,4 @@
-"""Tests of ippy.data: the folder of slices, the procedural images, the cache, the samples."""
+"""Images: the folder of slices, the procedural images, the cache, the samples."""
 
 import os
 from pathlib import Path
@@ -9,16 +9,11 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Subset
 
-from ippy import data, phantoms
-from ippy.data import MayoDataset, SyntheticDataset, materialise, read_grey, sample_image
+from ippy import datasets, paths
+from ippy.datasets import MayoDataset, SyntheticDataset, cache, materialise
+from ippy.images import SAMPLES, read_grey, sample_image
 
-IMGS = Path(data.__file__).resolve().parents[1] / "imgs"
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("IPPY_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+IMGS = Path(__file__).resolve().parents[1] / "imgs"
 
 
 @pytest.fixture
@@ -36,7 +31,7 @@ def mayo(tmp_path) -> Path:
 # --- procedural images ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", data.KINDS)
+@pytest.mark.parametrize("kind", datasets.KINDS)
 @pytest.mark.parametrize("shape", [16, 64, (33, 50), (90, 31)])
 def test_synthetic_shape_type_and_range(kind, shape):
     height, width = (shape, shape) if isinstance(shape, int) else shape
@@ -45,7 +40,7 @@ def test_synthetic_shape_type_and_range(kind, shape):
         assert x.min() >= 0 and x.max() <= 1 and x.std() > 0.01
 
 
-@pytest.mark.parametrize("kind", data.KINDS)
+@pytest.mark.parametrize("kind", datasets.KINDS)
 def test_synthetic_depends_on_seed_and_index_only(kind):
     dataset = SyntheticDataset(4, 48, kind=kind, seed=7)
     forward = [dataset[i] for i in range(4)]
@@ -60,10 +55,10 @@ def test_synthetic_depends_on_seed_and_index_only(kind):
 
 
 def test_synthetic_splits_and_seeds_share_no_image():
-    assert len(set(data.SPLIT_SEEDS.values())) == 3
+    assert len(set(datasets.SPLIT_SEEDS.values())) == 3
     images = [
         SyntheticDataset(3, 32, split=split, seed=seed)[i].numpy().tobytes()
-        for split in data.SPLIT_SEEDS
+        for split in datasets.SPLIT_SEEDS
         for seed in (0, 1, 2)
         for i in range(3)
     ]
@@ -71,7 +66,7 @@ def test_synthetic_splits_and_seeds_share_no_image():
 
 
 def test_mixed_holds_both_kinds():
-    mixed, leaves, thorax = (SyntheticDataset(40, 16, kind=k) for k in data.KINDS)
+    mixed, leaves, thorax = (SyntheticDataset(40, 16, kind=k) for k in datasets.KINDS)
     from_leaves = [torch.equal(mixed[i], leaves[i]) for i in range(40)]
     from_thorax = [torch.equal(mixed[i], thorax[i]) for i in range(40)]
     assert all(a != b for a, b in zip(from_leaves, from_thorax, strict=True))
@@ -97,6 +92,9 @@ def test_dead_leaves_are_scale_free_and_occlude():
     ("arguments", "message"),
     [
         ({"kind": "dogs"}, "unknown kind 'dogs'; choose one of mixed, dead_leaves, thorax"),
+        ({"kind": "landscape"}, "unknown kind 'landscape'; .* in version 2"),
+        ({"version": 1}, "unknown version 1; choose one of 2, 3"),
+        ({"noise": False}, "noise=False needs version=3"),
         ({"split": "all"}, "unknown split 'all'; choose one of train, val, test"),
         ({"n_images": 0}, "n_images is 0"),
         ({"seed": 2**32}, r"seed 4294967296; expected .* 0 to 2\*\*32 - 1"),
@@ -184,7 +182,7 @@ def test_read_grey_resizes_without_aliasing(tmp_path):
 # --- in memory and on disk ------------------------------------------------------------------
 
 
-def test_materialise_rounds_to_bytes(cache):
+def test_materialise_rounds_to_bytes(own_cache):
     dataset = SyntheticDataset(5, (20, 31))
     images = materialise(dataset)
     assert images.shape == (5, 1, 20, 31) and images.dtype == torch.uint8
@@ -198,7 +196,7 @@ def test_materialise_is_the_same_in_workers():
 
 
 def test_failing_workers_fall_back(monkeypatch):
-    render, used = data._render, []
+    render, used = cache._render, []
 
     def broken(dataset, workers):
         used.append(workers)
@@ -206,25 +204,25 @@ def test_failing_workers_fall_back(monkeypatch):
             raise RuntimeError("DataLoader worker exited unexpectedly")
         return render(dataset, workers)
 
-    monkeypatch.setattr(data, "_render", broken)
+    monkeypatch.setattr(cache, "_render", broken)
     with pytest.warns(UserWarning, match="worker processes failed .*continuing in one"):
         assert len(materialise(SyntheticDataset(3, 16), cache=False, workers=2)) == 3
     assert used == [2, 0]
 
 
-def test_second_call_reads_the_file(cache, monkeypatch):
+def test_second_call_reads_the_file(own_cache, monkeypatch):
     dataset = SyntheticDataset(4, 24)
     first = materialise(dataset)
-    assert [f.suffix for f in cache.iterdir()] == [".npz"]  # no temporary file is left
-    monkeypatch.setattr(data, "_render", lambda *_: pytest.fail("made again"))
+    assert [f.suffix for f in own_cache.iterdir()] == [".npz"]  # no temporary file is left
+    monkeypatch.setattr(cache, "_render", lambda *_: pytest.fail("made again"))
     assert torch.equal(first, materialise(SyntheticDataset(4, 24)))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "one byte", "empty", "other images"])
-def test_damaged_cache_is_made_again(cache, damage):
+def test_damaged_cache_is_made_again(own_cache, damage):
     dataset = SyntheticDataset(4, 24)
     first = materialise(dataset)
-    (file,) = cache.iterdir()
+    (file,) = own_cache.iterdir()
     good = file.read_bytes()
     if damage == "other images":
         np.savez(file, images=np.zeros((2, 1, 24, 24), np.uint8))
@@ -233,67 +231,46 @@ def test_damaged_cache_is_made_again(cache, damage):
         file.write_bytes({"truncated": good[:900], "one byte": flipped, "empty": b""}[damage])
     assert file.read_bytes() != good
     assert torch.equal(first, materialise(dataset))
-    assert data._read_cache(file, 4) is not None  # and repaired
+    assert cache._read_cache(file, 4) is not None  # and repaired
 
 
-def test_cache_key_holds_what_the_images_depend_on(cache, monkeypatch, mayo):
+def test_cache_key_holds_what_the_images_depend_on(own_cache, mayo):
     variants = [
         {}, {"n_images": 3}, {"data_shape": 17}, {"data_shape": (16, 17)}, {"seed": 1},
-        {"split": "val"}, {"kind": "thorax"},
+        {"split": "val"}, {"kind": "thorax"}, {"version": 3}, {"version": 3, "noise": False},
     ]  # fmt: skip
     for arguments in variants:
         materialise(SyntheticDataset(**{"n_images": 2, "data_shape": 16, **arguments}))
-    monkeypatch.setattr(phantoms, "GENERATOR_VERSION", -1)
-    materialise(SyntheticDataset(2, 16))
-    assert len(list(cache.iterdir())) == len(variants) + 1
+    assert len(list(own_cache.iterdir())) == len(variants)
     before = materialise(MayoDataset(mayo, 16))
     Image.new("L", (40, 40), 200).save(mayo / "C002" / "0.png")
     after = materialise(MayoDataset(mayo, 16))
     assert before[0].max() == 10 and after[0].min() == 200
 
 
-def test_interrupted_write_leaves_the_old_file(cache, monkeypatch):
+def test_interrupted_write_leaves_the_old_file(own_cache, monkeypatch):
     dataset = SyntheticDataset(2, 16)
     first = materialise(dataset)
-    (file,) = cache.iterdir()
+    (file,) = own_cache.iterdir()
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.warns(UserWarning, match="cannot cache the images: .*No space left"):
-        data._write_cache(file, first + 1)
-    assert list(cache.iterdir()) == [file] and torch.equal(data._read_cache(file, 2), first)
+        cache._write_cache(file, first + 1)
+    assert list(own_cache.iterdir()) == [file] and torch.equal(cache._read_cache(file, 2), first)
 
 
-def test_without_a_key_nothing_is_cached(cache):
+def test_without_a_key_nothing_is_cached(own_cache):
     assert len(materialise(Subset(SyntheticDataset(4, 16), [1, 3]))) == 2
-    assert not cache.exists()
-
-
-@pytest.mark.parametrize(
-    ("platform", "variable", "expected"),
-    [
-        ("win32", "LOCALAPPDATA", "chosen/ippy"),
-        ("linux", "XDG_CACHE_HOME", "chosen/ippy"),
-        ("linux", None, "home/.cache/ippy"),
-        ("darwin", None, "home/Library/Caches/ippy"),
-    ],
-)
-def test_cache_dir_of_each_system(monkeypatch, tmp_path, platform, variable, expected):
-    for name in ("IPPY_CACHE", "LOCALAPPDATA", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(data.sys, "platform", platform)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
-    if variable:
-        monkeypatch.setenv(variable, str(tmp_path / "chosen"))
-    assert data.cache_dir() == tmp_path / expected
+    assert not own_cache.exists()
 
 
 # --- sample images --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", data.SAMPLE_IMAGES)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_sample_images(name):
     x = sample_image(name)
     assert x.shape == (1, 1, 256, 256) and x.dtype == torch.float32
@@ -308,13 +285,16 @@ def test_unknown_sample_image():
         sample_image("dog")
 
 
-def test_every_sample_image_has_its_origin_written_down():
-    text = (IMGS / "README.md").read_text(encoding="utf-8")
-    files = sorted(IMGS.glob("*.png"))
-    assert {f"sample_{name}.png" for name in data.SAMPLE_IMAGES} <= {f.name for f in files}
+@pytest.mark.parametrize("folder", [paths.SAMPLES, IMGS], ids=["samples", "imgs"])
+def test_every_picture_has_its_origin_written_down(folder):
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    files = sorted(folder.glob("*.png"))
+    assert files and [file.name for file in files if f"`{file.name}`" not in text] == []
+
+
+def test_sample_images_are_small_grey_files_without_comments():
+    files = sorted(paths.SAMPLES.glob("*.png"))
+    assert {file.stem for file in files} == set(SAMPLES)
     for file in files:
-        assert f"`{file.name}`" in text
-        if not file.name.startswith("sample_"):
-            continue  # a picture of results
         with Image.open(file) as image:
             assert image.mode == "L" and max(image.size) <= 512 and not image.info, file.name

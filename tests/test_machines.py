@@ -53,7 +53,8 @@ def test_every_system_can_check_the_repository_out():
 
 
 def test_scripts_that_start_processes_have_a_guard():
-    for script in ("run.py", "ippy/__main__.py", "benchmarks/bench.py", "book/_ext/execute.py"):
+    scripts = ["run.py", "ippy/__main__.py", "benchmarks/bench.py"]
+    for script in [*scripts, "tools/execute.py", "tools/release_check.py"]:
         assert '\nif __name__ == "__main__":' in (ROOT / script).read_text(encoding="utf-8"), script
 
 
@@ -72,11 +73,11 @@ def test_spawned_workers_make_the_same_images(tmp_path):
         tmp_path,
         """
         import torch
-        from ippy import data
+        from ippy import datasets
         if __name__ == "__main__":
-            images = data.SyntheticDataset(40, 16)
-            many = data.materialise(images, cache=False, workers=2)
-            print(mp.get_start_method(), torch.equal(many, data.materialise(images, workers=0)))
+            images = datasets.SyntheticDataset(40, 16)
+            many = datasets.materialise(images, cache=False, workers=2)
+            print(mp.get_start_method(), torch.equal(many, datasets.materialise(images, workers=0)))
         """,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -88,8 +89,8 @@ def test_a_script_without_a_guard_runs_once(tmp_path):
     done = spawned(
         tmp_path,
         """
-        from ippy import data
-        print("made", len(data.materialise(data.SyntheticDataset(40, 16), cache=False, workers=2)))
+        from ippy.datasets import SyntheticDataset, materialise
+        print("made", len(materialise(SyntheticDataset(40, 16), cache=False, workers=2)))
         """,
     )
     assert done.returncode == 0 and done.stdout == "made 40\n"

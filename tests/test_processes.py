@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import test_training
+import small_runs
 import torch
 
 from ippy import training
@@ -20,7 +20,7 @@ pytestmark = [
 FOLDER = Path(__file__).parent
 RECIPES = {
     name: replace(
-        test_training.RECIPE, model=name, model_args=arguments, steps=50, batch_size=4, val_every=5
+        small_runs.RECIPE, model=name, model_args=arguments, steps=50, batch_size=4, val_every=5
     )
     for name, arguments in {
         "ResCNN": {"in_ch": 1, "out_ch": 1, "n_filters": 4},
@@ -49,10 +49,11 @@ def run(key: str, path: Path | None = None, end: int = 50) -> dict:
         seen[step] = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
         return step == end
 
+    task = small_runs.IMAGES, small_runs.K, RECIPES[name]
     history = training.train(
-        model, test_training.IMAGES, test_training.K, RECIPES[name], checkpoint=path,
-        resume=True, val_dataset=test_training.IMAGES, fast=test_training.SLOW,
-        progress=False, callback=watch,
+        model, training.MeasuredCrops(*task), RECIPES[name],
+        validation=training.validation_pairs(*task), checkpoint=path, resume=True,
+        fast=small_runs.SLOW, progress=False, callback=watch,
     )  # fmt: skip
     assert sizes == {4 // int(os.environ.get("WORLD_SIZE", 1))}, "the batch was not divided"
     return {"weights": seen, "losses": history["train_mse"], "val": history["val_mse"]}
@@ -126,7 +127,7 @@ def alone(folder: str) -> None:
     from accelerate import PartialState
 
     assert PartialState().num_processes == 1
-    test_training.fit(checkpoint=Path(folder) / "run.pt")
+    small_runs.fit(checkpoint=Path(folder) / "run.pt")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="GPUs join their processes")
@@ -148,8 +149,8 @@ def fault(folder: str) -> None:
         if step == 8 and rank == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    recipe = replace(test_training.RECIPE, steps=400)
-    test_training.fit(recipe, checkpoint=Path(folder) / "run.pt", callback=die)
+    recipe = replace(small_runs.RECIPE, steps=400)
+    small_runs.fit(recipe, checkpoint=Path(folder) / "run.pt", callback=die)
 
 
 def test_a_killed_process_ends_the_job_with_a_clear_message(tmp_path):
@@ -159,6 +160,6 @@ def test_a_killed_process_ends_the_job_with_a_clear_message(tmp_path):
     assert "SIGKILL" in done.stderr or f"exitcode: -{signal.SIGKILL.value}" in done.stderr
     saved = torch.load(tmp_path / "run.pt", weights_only=True)
     assert 8 <= saved["step"] < 400 and len(saved["history"]["step"]) >= 2
-    recipe = replace(test_training.RECIPE, steps=400)
-    _, history = test_training.fit(recipe, checkpoint=tmp_path / "run.pt", resume=True)
+    recipe = replace(small_runs.RECIPE, steps=400)
+    _, history = small_runs.fit(recipe, checkpoint=tmp_path / "run.pt", resume=True)
     assert history["step"] == sorted(set(history["step"])) and history["step"][-1] == 400

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ippy.models.cnn import SimpleCNN
-from ippy.models.unet import AttentionUNet, ResidualUNet, SimpleUNet, UNetPP
+from ippy.models.unet import AttentionGate, DoubleConv, ResidualDoubleConv
 
 __all__ = ["identity_init"]
 
@@ -14,32 +14,33 @@ def identity_init(model: nn.Module, residual: bool = False) -> None:
 
     Channel 0 is carried by Dirac kernels through all layers of a :class:`~ippy.models.SimpleCNN`,
     and its last layer ignores the others; inside a skip (``residual``) its last layer is zero
-    instead. In the UNet family it is carried through the first encoder block, the uppermost skip
-    and the last decoder block; an attention gate on the way starts at one half. Everything else
+    instead. In a UNet it is carried through the first convolution block, the uppermost skip, the
+    last block and ``out_conv``; an attention gate on the way starts at one half. Everything else
     keeps its initialisation, so that a UNet's first output is its input plus what the other
     channels of the last layer add.
+
+    Args:
+        model: A ``SimpleCNN``, or a UNet of any kind: its blocks are
+            :class:`~ippy.models.DoubleConv` or :class:`~ippy.models.ResidualDoubleConv`, made in
+            the order of the data, the last one reads the uppermost skip first, and its last layer
+            is called ``out_conv``.
+        residual: Whether the network stands inside a skip.
 
     Raises:
         TypeError: For any other network.
     """
     last_scale = 1.0
+    blocks = [m for m in model.modules() if isinstance(m, DoubleConv | ResidualDoubleConv)]
     if type(model) is SimpleCNN:
         chain = [model.conv1, model.conv2, model.conv3]
         nn.init.zeros_(model.conv3.weight)
         nn.init.zeros_(model.conv3.bias)
-    elif isinstance(model, ResidualUNet):
-        blocks = [model.enc1, model.dec1.block]
-        for block in blocks:  # the shortcut carries channel 0, the convolutions add nothing to it
-            nn.init.zeros_(block.conv2.weight[0])
-            nn.init.zeros_(block.conv2.bias[:1])
-        chain = [*(block.shortcut for block in blocks), model.out_conv]
-    elif isinstance(model, SimpleUNet | UNetPP):
-        nested = isinstance(model, UNetPP)
-        first, last = (model.x0_0, model.x0_2) if nested else (model.enc1, model.dec1.block)
-        chain = [first.block[0], first.block[2], last.block[0], last.block[2], model.out_conv]
-        if isinstance(model, AttentionUNet):
-            nn.init.zeros_(model.dec1.attn.psi.weight)
-            nn.init.zeros_(model.dec1.attn.psi.bias)
+    elif blocks and hasattr(model, "out_conv"):
+        chain = [*_carry(blocks[0]), *_carry(blocks[-1]), model.out_conv]
+        gates = [m for m in model.modules() if isinstance(m, AttentionGate)]
+        if gates:  # the last one is that of the uppermost skip
+            nn.init.zeros_(gates[-1].psi.weight)
+            nn.init.zeros_(gates[-1].psi.bias)
             last_scale = 2.0
     else:
         raise TypeError(f"no identity initialisation for {type(model).__name__}; see its docstring")
@@ -51,3 +52,12 @@ def identity_init(model: nn.Module, residual: bool = False) -> None:
         for conv in chain:
             middle = conv.kernel_size[0] // 2
             conv.weight[0, 0, middle, middle] = last_scale if conv is chain[-1] else 1
+
+
+def _carry(block: DoubleConv | ResidualDoubleConv) -> list[nn.Conv2d]:
+    """The layers of a block that are to carry channel 0."""
+    if isinstance(block, DoubleConv):
+        return [block.block[0], block.block[2]]
+    nn.init.zeros_(block.conv2.weight[0])  # the shortcut carries it, the others add nothing
+    nn.init.zeros_(block.conv2.bias[:1])
+    return [block.shortcut]

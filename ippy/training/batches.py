@@ -90,16 +90,18 @@ class MeasuredCrops:
         return _cut(y_delta, places, side), _cut(x, places, side)
 
     @torch.no_grad()
-    def identity(self) -> str:
-        """A hash over images and forward model: runs that differ in them are different runs."""
-        digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
-        digest.update(self.images.numpy().tobytes())
-        probe = torch.zeros(1, *self.images.shape[1:])
-        probe[..., probe.shape[-2] // 2, probe.shape[-1] // 2] = 1
+    def identity(self) -> dict[str, str]:
+        """Hashes of images and forward models: runs that differ in them are different runs."""
+        images = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        images.update(self.images.numpy().tobytes())
+        # every pixel of a probe is lit, the edges too; float64, so that rounding is the same
+        shape, forward = (1, *self.images.shape[1:]), hashlib.sha256()
+        probe = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         for step in (0, 1):
             operator, level = _at(self.forward, step, self.recipe.noise_level)
-            digest.update(operator(probe).numpy().tobytes() + str(level).encode())
-        return digest.hexdigest()
+            response = (operator(probe) * 1e6).round().to(torch.int64)
+            forward.update(response.numpy().tobytes() + str(level).encode())
+        return {"set of images": images.hexdigest(), "forward model": forward.hexdigest()}
 
 
 def _cut(images: Tensor, places: list[tuple[int, int]], side: int) -> Tensor:

@@ -16,14 +16,15 @@ from ippy.training.batches import Batch
 __all__ = ["identity", "read", "write"]
 
 
-def _hash(*parts: str | Tensor) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, str):
-            digest.update(part.encode())
-        else:
-            digest.update(part.detach().cpu().double().numpy().tobytes())
-    return digest.hexdigest()[:16]
+def _hash(*parts: str) -> str:
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+
+def _seen(images: Tensor) -> str:
+    """What is seen of a tensor in five digits: another processor gives the same."""
+    values = images.detach().cpu().double().flatten()
+    places = torch.linspace(1, 2, len(values), dtype=torch.float64)
+    return f"{tuple(images.shape)} {values.norm():.4e} {values.abs() @ places:.4e}"
 
 
 def identity(
@@ -34,19 +35,20 @@ def identity(
 ) -> dict[str, str]:
     """What makes a run this one, under the names that a message uses.
 
-    Batches say it themselves by a method ``identity()``; those of any other function are known by
-    the first two. A loss is known by its values, so that a lambda is told from another.
+    Batches say it themselves by a method ``identity()``, a dictionary like the result; those of any
+    other function are known by the first two. A loss is known by its values, so that a lambda is
+    told from another.
     """
     own = getattr(batch, "identity", None)
-    batches = own() if own else _hash(*batch(0), *batch(1))
-    x = torch.linspace(0, 1, 64).reshape(1, 1, 8, 8)
-    losses = [loss(x * factor + 0.1, x).reshape(-1) for factor in (1.0, 0.5, -2.0)]
+    batches = own() if own else {"batch function": _hash(*map(_seen, (*batch(0), *batch(1))))}
+    x = torch.linspace(0, 1, 32 * 32).reshape(1, 1, 32, 32)
+    losses = [loss(x * factor + 0.1, x) for factor in (1.0, 0.5, -2.0)]
     return {
         "recipe": _hash(json.dumps({**recipe.as_dict(), "task": ""}, sort_keys=True)),
         "task": recipe.task,
-        "images or forward model": batches,
-        "validation set": _hash(*validation) if validation else "none",
-        "loss": _hash(*losses),
+        **batches,
+        "validation set": _hash(*map(_seen, validation)) if validation else "none",
+        "loss": _hash(*map(_seen, losses)),
     }
 
 
@@ -77,7 +79,7 @@ def read(path: Path, run: dict[str, str], fast: dict) -> dict:
             f"checkpoint {path} cannot be read: it is torn, of an earlier version, or no "
             "checkpoint; delete it"
         ) from error
-    if other := [name for name, value in run.items() if found.get(name) != value]:
+    if other := [name for name in {**run, **found} if run.get(name) != found.get(name)]:
         raise ValueError(
             f"checkpoint {path} belongs to a run with another {', '.join(other)}; delete it or "
             "train without --resume"

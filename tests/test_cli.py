@@ -1,0 +1,72 @@
+"""The command line: what it does, and the one line in which it says what is wrong."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from small_runs import flip_a_bit
+
+from ippy import __main__ as cli
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+REAL_DATA = os.environ.get("IPPY_DATA")  # read before the fixture hides it
+
+
+def test_cli_train_evaluate_and_verify(tmp_path, tiny, capsys):
+    assert cli.main(["train", "ResCNN", "--out", str(tmp_path)]) == 0
+    assert "validation MSE" in capsys.readouterr().out
+    assert cli.main(["weights", "verify", "--weights-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "ResCNN: ok\n"
+    flip_a_bit(tmp_path / "ResCNN.pth")
+    assert cli.main(["weights", "verify", "--weights-dir", str(tmp_path)]) == 1
+    assert "SHA-256" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--out", "nowhere"], "name a network, or --all"),
+        (["train", "ResCNN", "VNet"], "there is no network 'VNet'"),
+        (["train", "UNet", "--data", "nowhere"], "'nowhere' does not exist"),
+        (["evaluate", "VNet"], "no weights at VNet.pth"),
+        (["evaluate", "ResCNN", "--data", "nowhere"], "'nowhere' does not exist"),
+        (["evaluate", "ResCNN", "--noise-level", "-1"], "noise_level is -1.0"),
+        (["evaluate", "ResCNN", "--kernel", "no.txt"], "kernel file no.txt cannot be read"),
+        (["weights", "verify", "--weights-dir", "nowhere"], "there are no weights"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_the_command_line_says_what_is_wrong_in_one_line(capsys, arguments, message):
+    assert cli.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("ippy: ") and message in said and said.count("\n") == 1
+
+
+def test_the_folder_of_images_may_stand_in_the_environment(capsys, monkeypatch):
+    monkeypatch.setenv("IPPY_DATA", "nowhere")
+    assert cli.main(["evaluate", "ResCNN"]) == 1
+    assert "'nowhere' does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["study", "nothing"], ["train", "--steps"], []])
+def test_the_command_line_shows_its_usage(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2 and "usage: python -m ippy" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="IPPY_DATA names no folder of CT slices")
+def test_evaluate_runs_on_real_slices(capsys, tmp_path):
+    for file in sorted(Path(REAL_DATA).glob("*/*.png"))[::5]:
+        (tmp_path / file.parent.name).mkdir(exist_ok=True)
+        shutil.copy(file, tmp_path / file.parent.name)
+    assert cli.main(["evaluate", "UNet", "--data", str(tmp_path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["per_image"]["UNet"]["psnr"]) == report["images"] > 3
+    mean = {name: value["psnr"] for name, value in report["mean"].items()}
+    assert mean["measurement"] < mean["Tikhonov"] < mean["TV"]
+    assert mean["UNet"] > mean["measurement"] + 3

@@ -1,0 +1,45 @@
+"""Where training starts: networks that carry their input through, and chains of a given depth."""
+
+import pytest
+import torch
+from torch import nn
+
+from ippy import models, studies
+from ippy.models import identity_init
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_identity_initialisation_starts_as_the_identity_and_learns(skip):
+    body = models.SimpleCNN(1, 1, 8)
+    identity_init(body, residual=skip)
+    net = studies.Chain(body, skip)
+    x = torch.rand(2, 1, 20, 21)
+    torch.testing.assert_close(net(x), x)
+    (net(x) - x.roll(1, -1)).square().mean().backward()
+    assert body.conv3.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["SimpleUNet", "ResidualUNet", "AttentionUNet", "UNetPP"])
+def test_the_unet_family_can_start_close_to_the_identity(name):
+    torch.manual_seed(0)
+    net, x = getattr(models, name)(base_ch=8), torch.rand(1, 1, 32, 32)
+    before = (net(x) - x).square().mean()
+    identity_init(net)
+    assert (net(x) - x).square().mean() < before / 2
+    (net(x) - x.roll(1, -1)).square().mean().backward()
+    first = next(p for p in net.parameters() if p.ndim == 4)
+    assert first.grad.abs().sum() > 0 and net.out_conv.weight.grad.abs().sum() > 0
+    scale = net.out_conv.weight[0, 0, 0, 0].item()  # 2 behind a gate that starts at one half
+    assert scale == (2 if name == "AttentionUNet" else 1)
+    with torch.no_grad():
+        net.out_conv.weight[:, 1:], net.out_conv.bias[:] = 0, 0
+    torch.testing.assert_close(net(x), x)
+    with pytest.raises(TypeError, match="no identity initialisation for ResCNN"):
+        identity_init(models.ResCNN(1, 1, 8))
+
+
+@pytest.mark.parametrize("kind", studies.KINDS)
+def test_deep_chains_have_the_depth_they_claim(kind):
+    net = studies.DeepChain(8, kind)
+    assert net(torch.rand(1, 1, 16, 17)).shape == (1, 1, 16, 17)
+    assert sum(isinstance(m, nn.Conv2d) for m in net.modules()) == 10

@@ -1,0 +1,51 @@
+"""A live run before an audience: it keeps to its time, draws and improves."""
+
+import time
+from dataclasses import replace
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from small_runs import IMAGES, RECIPE, K, fit
+
+from ippy import networks
+from ippy.training import LiveView
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def test_a_live_run_keeps_to_its_time():
+    x = IMAGES[:1]
+    view = LiveView(x, K(x), seconds=0.0)
+    model, history = fit(callback=view)
+    assert history["step"] == [4] and len(view.psnrs) == 1
+    patient = LiveView(x, K(x), seconds=60.0)
+    _, history = fit(replace(RECIPE, steps=60), callback=patient)
+    assert history["step"][-1] == 60 and patient.psnrs[-1] > patient.psnrs[0]
+    figure = patient.draw(60, x, history)
+    assert [axis.get_title() for axis in figure.axes][2] == f"step 60, {patient.psnrs[-1]:.1f} dB"
+    assert list(figure.axes[0].lines[0].get_ydata()) == history["train_mse"]
+
+
+@pytest.mark.slow
+def test_a_live_run_in_a_notebook_draws_and_improves(tmp_path):
+    code = """\
+import os
+os.environ["IPPY_TRAIN"] = "quick"
+from ippy import training
+drawn = []
+draw = training.LiveView.draw
+training.LiveView.draw = lambda self, *a: drawn.append(self.psnrs[-1]) or draw(self, *a)
+_, history = training.load_or_train("ResCNN")
+print(len(drawn), history["step"][-1], *drawn)"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    start = time.perf_counter()
+    NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+    assert time.perf_counter() - start < 60
+    outputs = notebook.cells[0].outputs
+    pictures = [o for o in outputs if "image/png" in o.get("data", {})]
+    assert len(pictures) == 1, "one figure, drawn again and again"
+    said = "".join(o.text for o in outputs if o.get("name") == "stdout")
+    count, steps, *drawn = map(float, said.splitlines()[-1].split())
+    assert count >= 10 and steps == networks.RECIPES["ResCNN"].quick_steps
+    assert drawn[-1] > 22.8 > drawn[0], "no visible improvement over 22.4 dB"
