@@ -81,7 +81,8 @@ def read_card(key_or_path: str | os.PathLike, weights_dir: Path | None = None) -
 def _locate(key_or_path: str | os.PathLike, weights_dir: Path | None) -> Path:
     path = Path(key_or_path)
     if not path.name:
-        raise ValueError(f"{str(key_or_path)!r} is neither a key like 'UNet' nor the path of a file")
+        name = str(key_or_path)
+        raise ValueError(f"{name!r} is neither a key like 'UNet' nor the path of a .pth file")
     if path.name == str(key_or_path) and not path.suffix:  # a key, not a path
         return Path(weights_dir) / f"{path}.pth" if weights_dir else paths.weight_file(str(path))
     return path if path.suffix else path.with_name(f"{path.name}.pth")
@@ -121,8 +122,8 @@ def load(
         )
     has_card = model is None or path.with_suffix(".json").is_file()
     with turn(path):
-        card, content = read_card(path) if has_card else {}, path.read_bytes()
-    if card and hashlib.sha256(content).hexdigest() != card["sha256"]:
+        card, content = read_card(path) if has_card else None, path.read_bytes()
+    if card is not None and hashlib.sha256(content).hexdigest() != card["sha256"]:
         raise ValueError(
             f"{path.name} is not the file its card describes (SHA-256 differs): it is truncated or "
             f"was altered; {paths.restore()}, or delete it and train again"
