@@ -62,7 +62,9 @@ def _train(args: argparse.Namespace) -> None:
     if not keys:
         raise ValueError(f"{args.out.name} holds no weights to renew; name a network, or --all")
     for key in keys:
-        find(key)  # all names are known before the first hour of training
+        find(key)  # all names are known, and the folder, before the first hour of training
+    if args.out.exists() and not (args.out.is_dir() and os.access(args.out, os.W_OK)):
+        raise ValueError(f"--out {str(args.out)!r} is no folder that can be written; name another")
     for key in keys:
         _, history = training.train_and_save(
             key, data=args.data, weights_dir=args.out, resume=args.resume

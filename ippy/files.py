@@ -37,7 +37,7 @@ def turn(path: str | os.PathLike) -> Iterator[bool]:
         name = f"ippy-{_digest(f'{_USER} {Path(path).resolve()}')}.lock"
         lock = FileLock(Path(tempfile.gettempdir()) / name, timeout=60, is_singleton=True)
         lock.acquire(poll_interval=0.005)
-    except (OSError, NotImplementedError):  # older filelocks say so where a disk has no locks
+    except (OSError, NotImplementedError):  # what a disk without locks answers
         lock = None
     try:
         yield lock is not None

@@ -92,7 +92,8 @@ def test_the_table_shows_every_stored_result(capsys):
     for key in stored("speed")["networks"]:
         assert f"{key}: step, ours, crops" in text
     assert all(f"time to quality, seed {seed}" in text for seed in range(bench.SEEDS["course"]))
-    assert all(f"ablation: {run}" in text for run in stored("ablation")["runs"])
+    for run in stored("ablation")["runs"]:
+        assert f"ablation: {run['change']}, {run['seed']}" in text
     assert all(f"chapter {name}" in text for name in stored("lecture")["cells"])
     assert "adjoint of a blur, 31 pixels, batch 8" in text
     assert "CTProjector  " in text and "rotate and sum  " in text

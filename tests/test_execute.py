@@ -19,7 +19,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 
 #: A small library: "use" needs "deep.leaf" through a package that hands a name on; none needs
-#: "other"; "keys" spells the names of data, "shelf" lists a folder.
+#: "other"; "keys" spells the names of data, "shelf" lists a folder, "stock" does so on import.
 LIBRARY = {
     "__init__": '"""The package."""\n',
     "use": "from ippy.deep import leaf_value\n\n\ndef f():\n    return leaf_value\n",
@@ -29,6 +29,7 @@ LIBRARY = {
     "late": "def f():\n    import ippy.deep.side\n    return ippy.deep.side.side\n",
     "other": "x = 3\n",
     "keys": "PLACE = 'weights'\nKEYS = {'Known': 1, 'two_words': 2}\n",
+    "stock": "PLACE, KEYS = 'weights', []\nKEYS.extend(place.glob('*'))\n",
     "shelf": "def shelf(path):\n    return books(path)\n\n\ndef books(path):\n"
     "    return [p for p in path.glob('*') if 'weights']\n",
 }
@@ -172,6 +173,7 @@ def test_comments_count_for_a_notebook_that_shows_sources(changes) -> None:
         ("load('Stray')", []),  # and from nowhere
         ("from ippy import use", []),
         ("from ippy.shelf import shelf\nshelf(path)", ["Known.json", "Known.pth", "Stray.pth"]),
+        ("from ippy import stock", ["Known.json", "Known.pth", "Stray.pth"]),
         ("Path('../weights').iterdir()", ["Known.json", "Known.pth", "Stray.pth"]),
     ],
 )

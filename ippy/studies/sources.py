@@ -15,10 +15,12 @@ from pathlib import Path
 
 __all__ = ["digest", "read"]
 
-#: Lists that grow; what their entries say is part of a run's identity (recipe, task, weights).
+#: Lists that grow, and how they are looked up; what an entry says is part of a run's identity.
 _REGISTRIES = {
     ("ippy.networks", "NETWORKS"),
     ("ippy.networks", "RECIPES"),
+    ("ippy.networks", "Network"),
+    ("ippy.networks", "find"),
     ("ippy.tasks", "TASKS"),
     ("ippy.studies.trained", "VARIANTS"),
 }
@@ -155,7 +157,16 @@ def _definition(text: str, name: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _dotted(node: ast.AST) -> Iterator[str]:
-    """Names in a tree, with the attributes that follow them: ``training.train``."""
+    """Names in a tree, with the attributes that follow them: ``training.train``.
+
+    Names of classes that a thing is only asked to be are left out: they are not run.
+    """
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+        yield from _dotted(node.args[0])
+        return
+    if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Is | ast.IsNot):
+        yield from _dotted(node.left)
+        return
     rest, inner = [], node
     while isinstance(inner, ast.Attribute):
         rest.append(inner.attr)
