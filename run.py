@@ -3,7 +3,7 @@
 
 Standard library only. Set-up makes ``.venv`` beside this file and installs the packages of the book
 into it; every other step is a child process of that environment's Python. This file must parse on
-old Pythons (tested: 3.7 grammar), so that they can say in one sentence what they lack.
+old Pythons (tested: 3.7 grammar), so that they can hand over to a newer one, or ask for it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,33 @@ import hashlib
 import http.server
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-BOOK = ROOT / "book"
 SITE = ROOT / "_build" / "html"
+PYTHONS = ((3, 14), (3, 13), (3, 12), (3, 11))  # that the book is tested on, the newest first
 STAMP = "ippy-ready"  # inside .venv: what was installed, as a hash
 MARKER = "ippy-unfinished"  # inside .venv while it is being made or changed
+EVERYTHING = ["-r", "requirements.txt", "-c", "constraints.txt", "-e", "."]
+TORCH = ["torch", "torchvision", "-c", "constraints.txt"]  # the two must come from the same place
+TORCH_INDEX = "https://download.pytorch.org/whl/cpu"  # or what IPPY_TORCH_INDEX names: a mirror
+PATIENCE = 3.0  # seconds in which that index has to answer
+NVIDIA = (  # what a driver leaves on Linux, the last one on Windows' Linux
+    "/proc/driver/nvidia/version",
+    "/dev/nvidiactl",
+    "/usr/lib/wsl/lib/libcuda.so.1",
+)
+
 
 FULL_DISK = (
     "the disk is full: free about 8 GB in {root} and in the folder for temporary files ({temp}; "
@@ -58,17 +72,6 @@ CAUSES = (
 def say(text: str) -> None:
     """Print one line at once, in order with what child processes print."""
     print(text, flush=True)
-
-
-def check_version(version: tuple = tuple(sys.version_info[:3])) -> None:
-    """Stop with one sentence unless ``version`` is a Python that the book is tested on."""
-    if not (3, 11) <= tuple(version[:2]) <= (3, 13):
-        found = ".".join(str(part) for part in version[:3])
-        raise SystemExit(
-            f"run.py needs Python 3.11, 3.12 or 3.13, but this is {found} ({sys.executable}): "
-            "install one of them and call it by name, for example 'python3.12 run.py book' "
-            "(Windows: 'py -3.12 run.py book')."
-        )
 
 
 def explain(text: str) -> str | None:
@@ -110,23 +113,82 @@ def call(command: list, cwd: Path | None = ROOT, drop: tuple = ()) -> int:
     raise KeyboardInterrupt
 
 
+# -- A Python that fits ---------------------------------------------------------------------------
+
+
+def interview(command: list, modules: tuple) -> tuple:
+    """Start a Python and ask: its version, its path, whether it has the modules.
+
+    Returns ``("", "", False)`` for what does not run or is none of ``PYTHONS``.
+    """
+    test = (
+        "import importlib.util as u, sys; print(sys.version_info[:2]); print(sys.executable);"
+        f"print(all(u.find_spec(name) for name in {list(modules)}))"
+    )
+    env = dict(os.environ, PYTHONIOENCODING="utf-8", PYTHON_MANAGER_AUTOMATIC_INSTALL="false")
+    try:
+        done = subprocess.run(
+            [*map(str, command), "-c", test],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=60,
+            env=env,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "", "", False
+    version, path, complete = (done.stdout.splitlines() + [""] * 3)[:3]
+    fits = done.returncode == 0 and version in [str(known) for known in PYTHONS]
+    return (version, path, complete == "True") if fits else ("", "", False)
+
+
+def hand_over(argv: list) -> int:
+    """Started by a Python that does not fit: go on with the newest one here that does.
+
+    It replaces this process, so that signals and the exit code are its own; on Windows, which
+    cannot do that, it is a child. Only a Python that was asked is started, so this never loops.
+
+    Raises:
+        SystemExit: with one sentence, if there is none.
+    """
+    mine = ".".join(map(str, sys.version_info[:3]))
+    numbers = [f"{major}.{minor}" for major, minor in PYTHONS]
+    commands = [[f"python{number}"] for number in numbers]
+    if os.name == "nt":
+        commands = [["py", f"-{number}"] for number in numbers] + commands
+    incomplete = ""
+    for command in commands:
+        version, path, complete = interview(command, ("venv", "ensurepip"))
+        if complete and path:
+            break
+        incomplete = incomplete or version
+    else:
+        if incomplete:
+            raise SystemExit("run.py: " + NO_VENV.format(*re.findall(r"\d+", incomplete)))
+        fitting = f"{', '.join(reversed(numbers[1:]))} or {numbers[0]}"
+        raise SystemExit(
+            f"run.py needs Python {fitting}, but this is {mine} ({sys.executable}) and no other "
+            "is on the PATH: install one of them, then repeat the command."
+        )
+    found = version.strip("()").replace(", ", ".")
+    say(f"Python {mine} cannot run the book: going on with Python {found} ({path}).")
+    command = [path, str(Path(__file__).resolve()), *argv]
+    if os.name != "nt":
+        os.execv(path, command)
+    try:
+        return call(command, cwd=None)
+    except KeyboardInterrupt:  # of which the child has told
+        return 130
+
+
 # -- Set-up --------------------------------------------------------------------------------------
 
 
 def probe() -> str | None:
     """Version of the environment's Python if it runs and has pip, else None."""
-    test = "import importlib.util as u, sys; print(u.find_spec('pip') and sys.version_info[:2])"
-    try:
-        done = subprocess.run(
-            [str(venv_python()), "-c", test],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-    except OSError:
-        return None
-    found = done.stdout.strip()
-    return found if found in ("(3, 11)", "(3, 12)", "(3, 13)") else None
+    version, _, complete = interview([venv_python()], ("pip",))
+    return version if complete else None
 
 
 def wanted(version: str | None) -> str:
@@ -140,14 +202,137 @@ def wanted(version: str | None) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def pip_install() -> tuple:
-    """Install everything, pip's progress visible; return its exit code and its error text."""
+def answers(address: str) -> bool:
+    """Whether a page comes within ``PATIENCE``, name resolution and all."""
+    pages = []
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(address, timeout=PATIENCE) as page:
+                pages.append(page.status)
+        except (OSError, ValueError, HTTPException):
+            pass
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return pages == [200]
+
+
+def torch_index() -> str:
+    """Address of the index of PyTorch's CPU builds; ``IPPY_TORCH_INDEX`` names a mirror of it."""
+    return (os.environ.get("IPPY_TORCH_INDEX") or TORCH_INDEX).rstrip("/")
+
+
+def choose_cpu_builds() -> bool:
+    """Whether a new environment gets PyTorch's CPU builds, which spare Linux 4 GB of CUDA.
+
+    Yes on Linux without an NVIDIA driver, if their index answers. ``IPPY_TORCH=default`` says no,
+    ``IPPY_TORCH=cpu`` says yes in spite of a driver. Elsewhere the ordinary builds have no CUDA.
+
+    Raises:
+        SystemExit: if ``IPPY_TORCH`` is anything else.
+    """
+    choice = os.environ.get("IPPY_TORCH", "")
+    if choice not in ("", "cpu", "default"):
+        raise SystemExit(
+            f"run.py: IPPY_TORCH is {choice!r}, but has to be 'cpu' (PyTorch's CPU builds) or "
+            "'default' (its ordinary ones); without it run.py chooses."
+        )
+    if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
+        return False
+    if choice:
+        return choice == "cpu"
+    if shutil.which("nvidia-smi") or any(map(os.path.exists, NVIDIA)):
+        return False
+    if "pytorch.org" in os.environ.get("PIP_EXTRA_INDEX_URL", ""):
+        return False  # the user has chosen the builds: pip will find them there
+    if answers(torch_index() + "/torch/"):
+        say("No NVIDIA driver here: PyTorch's CPU builds are taken (or set IPPY_TORCH=default).")
+        return True
+    say("PyTorch's index of CPU builds does not answer: the ordinary builds, 4 GB more, are taken.")
+    return False
+
+
+def has_cpu_builds() -> bool:
+    """Whether the environment was made with PyTorch's CPU builds."""
+    return any(VENV.glob("lib/python*/site-packages/torch-*+cpu.dist-info"))
+
+
+def find_uv() -> str | None:
+    """uv, if it is installed and pip has no settings (a mirror, a proxy) that uv would not read."""
+    uv = shutil.which("uv")
+    if uv:
+        settings = subprocess.run(
+            [str(venv_python()), "-m", "pip", "config", "list"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        if re.search(r"index|find-links|proxy|cert|constraint", settings.stdout):
+            return None
+    return uv
+
+
+def pip_install(arguments: list) -> tuple:
+    """Install, progress visible, with uv where that can; return pip's exit code and error text."""
+    uv = find_uv()
+    if uv:
+        command = [uv, "pip", "install", "--compile-bytecode", "--python", venv_python()]
+        if call(command + arguments, cwd=ROOT) == 0:
+            return 0, ""
+        say("uv could not install this: pip tries.")
     command = [str(venv_python()), "-m", "pip", "install", "--disable-pip-version-check"]
-    command += ["--no-input", "-r", "requirements.txt", "-c", "constraints.txt", "-e", "."]
     done = subprocess.run(
-        command, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+        [*command, "--no-input", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
     )
     return done.returncode, done.stderr
+
+
+def install(cpu: bool, fresh: bool) -> tuple:
+    """Install everything, with PyTorch's CPU builds or not; return pip's exit code and error text.
+
+    The CPU builds come first, alone and from their own index: pip is content with them when it
+    installs the rest. Where they are only a convenience, the ordinary builds can take their place.
+    """
+    if cpu:
+        code, text = pip_install(["--no-deps", "--index-url", torch_index(), *TORCH])
+        optional = fresh and not os.environ.get("IPPY_TORCH")
+        if code and not (optional and explain(text) in (None, NO_NETWORK)):
+            return code, text
+        if code:
+            say("No CPU build of PyTorch could be installed: the ordinary builds are taken.")
+    return pip_install(EVERYTHING)
+
+
+def make_environment() -> str:
+    """Make ``.venv`` with this Python, from nothing; return the version of its Python.
+
+    Raises:
+        SystemExit: with one sentence that names cause and cure.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("venv", "ensurepip")):
+        raise SystemExit("run.py: " + NO_VENV.format(*sys.version_info))
+    if VENV.exists():
+        say("The environment in .venv is unfinished or broken: it is made again.")
+        shutil.rmtree(VENV)
+    VENV.mkdir()
+    (VENV / MARKER).touch()
+    made = subprocess.run(
+        [sys.executable, "-m", "venv", str(VENV)],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    version = probe()
+    if made.returncode or not version:
+        text = made.stdout + made.stderr
+        raise SystemExit("run.py: " + (explain(text) or f"cannot make .venv: {text.strip()}"))
+    return version
 
 
 def setup() -> None:
@@ -165,31 +350,18 @@ def setup() -> None:
     say("Setting up .venv (the first time: some minutes, up to 3 GB to download) ...")
     fresh = version is None
     if fresh:
-        if any(importlib.util.find_spec(name) is None for name in ("venv", "ensurepip")):
-            raise SystemExit("run.py: " + NO_VENV.format(*sys.version_info))
-        if VENV.exists():
-            say("The environment in .venv is unfinished or broken: it is made again.")
-            shutil.rmtree(VENV)
-        VENV.mkdir()
-        marker.touch()
-        made = subprocess.run(
-            [sys.executable, "-m", "venv", str(VENV)],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-        version = probe()
-        if made.returncode or not version:
-            text = made.stdout + made.stderr
-            raise SystemExit("run.py: " + (explain(text) or f"cannot make .venv: {text.strip()}"))
+        cpu = choose_cpu_builds()
+        version = make_environment()
+    else:
+        cpu = has_cpu_builds()  # an environment keeps the kind that it has, whatever answers today
     marker.touch()
-    code, text = pip_install()
+    code, text = install(cpu, fresh)
     if code:
         cause = explain(text)
         if cause == NO_NETWORK and not fresh:
             marker.unlink()  # nothing was touched: the old environment still works
         if cause is None:
-            cause = "pip could not install requirements.txt; its message stands above."
+            cause = "pip could not install the packages; its message stands above."
             print(text, file=sys.stderr)
         raise SystemExit("run.py: " + cause)
     stamp.write_text(wanted(version), encoding="utf-8")
@@ -211,13 +383,13 @@ def build(site: Path, source: str = ".") -> int:
 
 
 def book(args: list) -> int:
-    """set up if needed, build the site, say where to open it (--no-solutions: without them)"""
+    """set up if needed, build the site, say where it is (--no-solutions: without them)"""
     site, source = SITE, "."
     without = options("book", args, no_solutions=False).no_solutions
     setup()
     if without:  # a copy of the source, so that pages, search and downloads all lack them
         copy = SITE.parent / "no-solutions"
-        if call([venv_python(), BOOK / "_ext" / "no_solutions.py", ROOT, copy]):
+        if call([venv_python(), ROOT / "tools" / "no_solutions.py", ROOT, copy]):
             raise SystemExit("run.py: the solutions could not be left out; see above.")
         site, source = copy / "_build" / "html", str(copy)
     if build(site, source):
@@ -269,7 +441,7 @@ def slides(args: list) -> int:
 
 
 def doctor(args: list) -> int:
-    """check this machine before a lecture: Python, disk, environment, weights, a reconstruction"""
+    """check this machine before a lecture: disk, environment, weights, a reconstruction"""
     options("doctor", args)
     free, good = shutil.disk_usage(ROOT).free / 1e9, []
 
@@ -293,10 +465,17 @@ def doctor(args: list) -> int:
 
 
 def execute(args: list) -> int:
-    """re-run notebooks whose code, library or weights changed (or: names, --all)"""
+    """re-run notebooks that changed, with what they use (NAME, --all, --check, --accept)"""
     setup()
     clear = ("IPPY_TRAIN", "IPPY_PRECISION", "MPLBACKEND")
-    return call([venv_python(), BOOK / "_ext" / "execute.py", *args], cwd=None, drop=clear)
+    return call([venv_python(), ROOT / "tools" / "execute.py", *args], cwd=None, drop=clear)
+
+
+def release_check(args: list) -> int:
+    """before a release: stored outputs, times and studies that are stale"""
+    options("release-check", args)
+    setup()
+    return call([venv_python(), ROOT / "tools" / "release_check.py"])
 
 
 def lab(args: list) -> int:
@@ -386,8 +565,10 @@ def options(command: str, args: list, **known) -> argparse.Namespace:
 
 
 COMMANDS = {
-    command.__name__: command
-    for command in (book, test, execute, lab, serve, slides, doctor, train, bench, clean)
+    command.__name__.replace("_", "-"): command
+    for command in (
+        *(book, test, execute, release_check, lab, serve, slides, doctor, train, bench, clean),
+    )
 }
 
 
@@ -397,11 +578,10 @@ COMMANDS = {
 def main(argv: list) -> int:
     """Choose the command; turn every expected failure into one sentence and an exit code."""
     if not argv or argv[0] in ("-h", "--help", "help"):
-        lines = [f"  {name:8} {command.__doc__}" for name, command in COMMANDS.items()]
+        lines = [f"  {name:13} {command.__doc__}" for name, command in COMMANDS.items()]
         say("usage: python3 run.py COMMAND [arguments]\n\n" + "\n".join(lines))
-        say("  --help   print this list")
+        say("  --help        print this list")
         return 0
-    check_version()
     if argv[0] not in COMMANDS:
         raise SystemExit(f"run.py: no command {argv[0]!r}; there are {', '.join(COMMANDS)}.")
     try:
@@ -414,7 +594,8 @@ def main(argv: list) -> int:
 
 
 if __name__ == "__main__":
-    check_version()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a console that lacks a letter of the path
+    if sys.version_info[:2] not in PYTHONS:
+        raise SystemExit(hand_over(sys.argv[1:]))
     raise SystemExit(main(sys.argv[1:]))

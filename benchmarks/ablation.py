@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ippy import datasets, evaluation, metrics, training
 from ippy.networks import Recipe
+from ippy.studies.runner import Run, identity
 from ippy.tasks import SHAPE, measure, task_operator
 
 # The reference, called "the recipe" below. The shipped one differs by what was learnt from this:
@@ -80,7 +81,14 @@ def fit(change: str, seed: int) -> dict:
     return found
 
 
-def runs() -> dict:
+def runs() -> list[Run]:
     """All runs; three seeds of the recipe itself show what is noise."""
     pairs = [(change, 0) for change in CHANGES] + [("the recipe", 1), ("the recipe", 2)]
-    return {f"{change}, {seed}": partial(fit, change, seed) for change, seed in pairs}
+    return [
+        Run(
+            {"change": change, "seed": seed},
+            partial(fit, change, seed),
+            identity(replace(BASE, **CHANGES[change]), change),
+        )
+        for change, seed in pairs
+    ]

@@ -34,10 +34,11 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import v2
 
-from ippy import datasets, evaluation, host, paths, studies, training
+from ippy import datasets, evaluation, host, paths, results, studies, training
 from ippy.files import atomic_write
 from ippy.networks import RECIPES, Recipe
 from ippy.operators import gaussian_noise
+from ippy.studies.runner import Run, identity
 from ippy.tasks import SHAPE, measure, task_operator
 
 RESULTS = Path(__file__).parent / "results"
@@ -232,9 +233,13 @@ def fit(name: str, seed: int) -> dict:
     return {**kept, "test_psnr": evaluation.held_out_metrics(model)["network"]["psnr"][0]}
 
 
-def quality() -> dict:
+def quality() -> list[Run]:
     """All runs. The steps of the course's recipe are taken with our loop: the same, but sooner."""
-    return {f"{k}, {seed}": partial(fit, k, seed) for k, n in SEEDS.items() for seed in range(n)}
+    return [
+        Run({"recipe": name, "seed": seed}, partial(fit, name, seed), identity(QUALITY[name]))
+        for name, n_seeds in SEEDS.items()
+        for seed in range(n_seeds)
+    ]
 
 
 def steps_until(run: dict, mse: float) -> int | None:
@@ -288,19 +293,19 @@ def speed_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
     yield "blur and noise in a UNet step", f"{share[0]:.1%}", f"with crops {share[1]:.1%}"
 
 
-def quality_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
+def quality_rows(stored: results.Study) -> Iterator[tuple[str, str, str]]:
     steps = json.loads((RESULTS / "speed.json").read_text("utf-8"))["networks"]["UNet"]["seconds"]
     course, ours = median(steps["course"]), median(steps["ours, crops"])
     ratios = []
     for seed in range(SEEDS["course"]):
-        target = stored["runs"][f"course, {seed}"]["val_mse"][-1]
-        needed = steps_until(stored["runs"][f"ours, {seed}"], target)
+        target = stored.run(recipe="course", seed=seed)["val_mse"][-1]
+        needed = steps_until(stored.run(recipe="ours", seed=seed), target)
         ratios.append(COURSE.steps * course / (needed * ours) if needed else 0.0)
         note = f"validation MSE {target:.2e}; ours after step {needed}"
         yield f"time to quality, seed {seed}", f"ratio {ratios[-1]:.1f}", note
     yield "time to quality", f"ratio {spread(ratios, digits=1)}", "0.0: not reached"
     for name, recipe in QUALITY.items():
-        runs = [stored["runs"][f"{name}, {seed}"] for seed in range(SEEDS[name])]
+        runs = stored.runs(recipe=name)
         mse = spread([1e4 * run["val_mse"][-1] for run in runs])
         psnr = spread([run["test_psnr"] for run in runs])
         yield (
@@ -311,9 +316,9 @@ def quality_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
 
 
 def ablation_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
-    for name, run in stored["runs"].items():
+    for run in stored["runs"]:
         texts = [f"{run[k]['mse']:.2e}, {run[k]['psnr']:.2f} dB" for k in ("last", "averaged")]
-        yield f"ablation: {name}", texts[0], f"averaged weights {texts[1]}"
+        yield f"ablation: {run['change']}, {run['seed']}", texts[0], f"averaged weights {texts[1]}"
 
 
 def projector_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
@@ -344,7 +349,8 @@ def blur_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
 
 
 def lecture_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
-    for name, seconds in stored["cells"].items():
+    for name, cells in stored["cells"].items():
+        seconds = [cell["seconds"] for cell in cells]
         yield f"chapter {name}", f"{sum(seconds):.0f} s", f"longest cell {max(seconds):.1f} s"
     for name, run in stored["quick"].items():
         note = f"{run['steps']} steps, {run['before']:.1f} to {run['after']:.1f} dB"
@@ -368,7 +374,7 @@ def table() -> None:
         if not path.is_file():
             print(f"{name}: no result; run 'python3 run.py bench {name}'")
             continue
-        stored = json.loads(path.read_text("utf-8"))
+        stored = results.read(path)
         machine = stored["machine"]
         print(f"\n{name}: {machine['processor']}, {machine['threads']} threads")
         for label, value, note in rows(stored):
@@ -395,7 +401,7 @@ def main(argv: list[str]) -> None:
             atomic_write({RESULTS / f"{name}.json": text.encode()})
         else:
             runs = quality if name == "quality" else ablation.runs
-            studies.run(name, RESULTS, (runs, lambda done: {}))
+            studies.run(name, RESULTS, (runs, None))
     table()
 
 

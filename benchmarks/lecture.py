@@ -18,13 +18,17 @@ from ippy.tasks import SHAPE, measure, task_operator
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def cell_seconds(path: Path) -> list[float]:
-    """Seconds of every code cell of a notebook, executed from the top."""
+def timed_cells(path: Path) -> list[dict]:
+    """Every code cell of a notebook, executed from the top: its ``code`` and its ``seconds``.
+
+    The code is kept so that the page finds a cell by its words, whatever is added before it, and
+    so that it can be seen which cells have changed since.
+    """
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     ).execute()
-    seconds = []
+    timed = []
     for cell in notebook.cells:
         if cell.cell_type == "code":
             stamps = cell.metadata["execution"]
@@ -32,8 +36,9 @@ def cell_seconds(path: Path) -> list[float]:
                 datetime.fromisoformat(stamps[key])
                 for key in ("iopub.execute_input", "shell.execute_reply")
             )
-            seconds.append(round((end - start).total_seconds(), 3))
-    return seconds
+            seconds = round((end - start).total_seconds(), 3)
+            timed.append({"seconds": seconds, "code": cell.source})
+    return timed
 
 
 def quick_run(key: str) -> dict:
@@ -56,6 +61,7 @@ def run() -> dict:
     cells = {}
     for path in sorted((ROOT / "book").glob("*.ipynb")):
         if path.stem != "instructors":  # it shows the result
-            cells[path.stem] = cell_seconds(path)
-            print(f"{path.stem}: {sum(cells[path.stem]):.0f} s", flush=True)
+            cells[path.stem] = timed_cells(path)
+            total = sum(cell["seconds"] for cell in cells[path.stem])
+            print(f"{path.stem}: {total:.0f} s", flush=True)
     return {"cells": cells, "quick": {key: quick_run(key) for key in RECIPES}}

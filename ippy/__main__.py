@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +38,21 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--kernel", type=Path, help="blur kernel: .npy file or a text matrix")
     test.add_argument("--noise-level", type=float, default=NOISE_LEVEL)
     test.add_argument("--seed", type=int, default=0, help="seed of the noise")
-    test.add_argument("--weights-dir", type=Path, default=paths.WEIGHTS)
+    test.add_argument("--images", type=int, metavar="N", help="the first N images; default: all")
+    test.add_argument("--weights-dir", type=Path, help="folder; default: the book's weights")
     study = commands.add_parser("study", help="run an experiment of the book and store its result")
     study.add_argument("name", choices=sorted(studies.STUDIES))
+    again = study.add_mutually_exclusive_group()
+    again.add_argument("--renew", action="store_true", help="run again what changed in its code")
+    again.add_argument("--stale", action="store_true", help="list what is missing or out of date")
+    again.add_argument("--accept", action="store_true", help="say that the changed code is as good")
     check = commands.add_parser("weights", help="check weight files, or write their table")
     check.add_argument("action", nargs="?", choices=["verify", "table"], default="verify")
-    check.add_argument("--weights-dir", type=Path, default=paths.WEIGHTS)
+    check.add_argument(
+        "--weights-dir",
+        type=Path,
+        help=f"folder; default: the book's weights, for a table {paths.output_dir().name}/",
+    )
     commands.add_parser("check", help="verify the weights and reconstruct one image")
     return parser
 
@@ -53,7 +63,9 @@ def _train(args: argparse.Namespace) -> None:
     if not keys:
         raise ValueError(f"{args.out.name} holds no weights to renew; name a network, or --all")
     for key in keys:
-        find(key)  # all names are known before the first hour of training
+        find(key)  # all names are known, and the folder, before the first hour of training
+    if args.out.exists() and not (args.out.is_dir() and os.access(args.out, os.W_OK)):
+        raise ValueError(f"--out {str(args.out)!r} is no folder that can be written; name another")
     for key in keys:
         _, history = training.train_and_save(
             key, data=args.data, weights_dir=args.out, resume=args.resume
@@ -69,6 +81,8 @@ def _train(args: argparse.Namespace) -> None:
 def _read_kernel(path: Path) -> torch.Tensor:
     try:
         kernel = np.load(path) if path.suffix == ".npy" else np.loadtxt(path, ndmin=2)
+        if not isinstance(kernel, np.ndarray) or kernel.dtype.kind not in "biuf":
+            raise ValueError("it holds no matrix of real numbers")
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(
             f"kernel file {path.name} cannot be read ({error}); give a .npy file or a text file "
@@ -77,16 +91,29 @@ def _read_kernel(path: Path) -> torch.Tensor:
     return torch.as_tensor(kernel)
 
 
+def _load(key: str, folder: Path | None) -> torch.nn.Module:
+    try:
+        return weights.load(key, weights_dir=folder)
+    except FileNotFoundError:
+        if not Path(key).suffix:
+            find(key)  # of a name that nobody knows it says so, and not how to train it
+        raise
+
+
 def _evaluate(args: argparse.Namespace) -> None:
-    networks = {key: weights.load(key, weights_dir=args.weights_dir) for key in args.keys}
+    networks = {key: _load(key, args.weights_dir) for key in args.keys}
+    if args.images is not None and args.images < 1:
+        raise ValueError(f"--images is {args.images}; expected at least 1")
     if args.data:
         images = datasets.materialise(datasets.MayoDataset(args.data, SHAPE))
     else:
         images = evaluation.held_out_images()
+    images = images[: args.images]
     if args.kernel:
         operator = operators.Blurring(SHAPE, kernel=_read_kernel(args.kernel))
     else:
         operator = task_operator()
+    methods: dict[str, Callable | torch.nn.Module]
     methods = {**evaluation.baselines(operator, args.noise_level), **networks}
     table = evaluation.evaluate(methods, images, operator, args.noise_level, seed=args.seed)
     mean = {n: {m: float(np.mean(v)) for m, v in t.items()} for n, t in table.items()}
@@ -102,25 +129,41 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _write_table(folder: Path) -> None:
+    if not any(folder.glob("*.pth")):
+        raise ValueError(f"there are no weights in {str(folder)!r}; choose a --weights-dir")
     atomic_write({folder / "README.md": report.weights_table(folder).encode()})
     print(f"the table of {folder.name}/README.md is that of its cards")
 
 
 def _weights(args: argparse.Namespace) -> None:
     if args.action == "table":
-        return _write_table(args.weights_dir)
-    report = weights.verify(args.weights_dir)
-    for key, verdict in report.items():
+        return _write_table(args.weights_dir or paths.output_dir())
+    verdicts = weights.verify(args.weights_dir)
+    for key, verdict in verdicts.items():
         print(f"{key}: {verdict}")
-    if not report or any(verdict != "ok" for verdict in report.values()):
-        raise ValueError("not all weights are in order" if report else "there are no weights")
+    if not verdicts:
+        folder = args.weights_dir or paths.WEIGHTS
+        raise ValueError(
+            f"there are no weights in {folder}; choose a --weights-dir, or {paths.restore()}"
+        )
+    if any(verdict != "ok" for verdict in verdicts.values()):
+        raise ValueError("not all weights are in order")
+
+
+def _study(args: argparse.Namespace) -> None:
+    if args.stale:
+        print("\n".join(studies.stale(args.name)) or f"{args.name}: nothing is out of date")
+    elif args.accept:
+        studies.accept(args.name)
+    else:
+        studies.run(args.name, renew=args.renew)
 
 
 def _check() -> None:
     """All weights are what they claim, and the UNet does on this machine what it did on its own."""
-    report = weights.verify(paths.WEIGHTS)
-    if bad := {key: verdict for key, verdict in report.items() if verdict != "ok"}:
-        raise ValueError(f"weights: {bad}; {paths.restore()}")
+    verdicts = weights.verify(paths.WEIGHTS)
+    if bad := [f"{key}: {verdict}" for key, verdict in verdicts.items() if verdict != "ok"]:
+        raise ValueError("; ".join(bad))
     x, K = sample_image("thorax", SHAPE), task_operator()
     y_delta = measure(x, K)
     model, start = weights.load("UNet"), time.perf_counter()
@@ -128,8 +171,8 @@ def _check() -> None:
     seconds = time.perf_counter() - start
     before, after = (metrics.psnr(image, x).item() for image in (y_delta, x_hat))
     print(
-        f"      {len(report)} networks verified; the UNet takes {before:.1f} dB to {after:.1f} dB "
-        f"in {seconds:.1f} s with {torch.get_num_threads()} threads"
+        f"      {len(verdicts)} networks verified; the UNet takes {before:.1f} dB to "
+        f"{after:.1f} dB in {seconds:.1f} s with {torch.get_num_threads()} threads"
     )
     if not after > before + 10:
         raise ValueError("the reconstruction is not what it should be; install again")
@@ -142,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
         "train": _train,
         "evaluate": _evaluate,
         "weights": _weights,
-        "study": lambda a: studies.run(a.name),
+        "study": _study,
         "check": lambda _: _check(),
     }[args.command]
     try:

@@ -3,9 +3,10 @@
 import hashlib
 import os
 import platform
+import secrets
 import tempfile
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock
@@ -13,30 +14,59 @@ from filelock import FileLock
 __all__ = ["atomic_write", "turn"]
 
 _USER = str(getattr(os, "getuid", int)())
-# Part of the name of a temporary file: on a disk that machines share, each has its own.
-_HERE = hashlib.sha256(f"{platform.node()} {_USER}".encode()).hexdigest()[:8]
 
 
-def turn(path: str | os.PathLike) -> AbstractContextManager:
-    """Held while ``path`` is read or written: processes of one user and machine take turns.
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
-    A process may hold several, and the same one again. Where there is no room for a lock, there is
-    none, since a full disk must not end a training run.
+
+@contextmanager
+def turn(path: str | os.PathLike) -> Iterator[bool]:
+    """Held while ``path`` is read or written: processes and threads of one user take turns.
+
+    A thread may hold several, and the same one again. The lock is a file in the folder for
+    temporary files; a process that is killed gives it back, and its file does no harm. Where there
+    is no lock to be had, because that folder is full or somebody keeps it for a minute, work goes
+    on without one: it must not end a training run.
+
+    Returns:
+        A context manager; its value is whether the turn is really ours.
     """
-    whose = f"{_USER} {Path(path).resolve()}"
-    name = f"ippy-{hashlib.sha256(whose.encode()).hexdigest()[:16]}.lock"
+    lock = None
     try:
+        name = f"ippy-{_digest(f'{_USER} {Path(path).resolve()}')}.lock"
         lock = FileLock(Path(tempfile.gettempdir()) / name, timeout=60, is_singleton=True)
-        return lock.acquire(poll_interval=0.005)
-    except OSError:
-        return nullcontext()
+        lock.acquire(poll_interval=0.005)
+    except (OSError, NotImplementedError):  # what a disk without locks answers
+        lock = None
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _temporary(path: Path, ours: bool) -> Path:
+    """Name of the file that is written first and then takes the place of ``path``.
+
+    With the turn it is one name for all who share the lock, so what a killed process left behind
+    is used up by the next that writes the same path. They share it who have the same machine, user
+    and folder of locks: batch jobs and containers may have such folders of their own and still see
+    one disk. Without the turn it is a name that nobody else has.
+    """
+    if ours:
+        folder = os.stat(tempfile.gettempdir())
+        mark = _digest(f"{platform.node()} {_USER} {folder.st_dev} {folder.st_ino}")[:8]
+    else:
+        mark = secrets.token_hex(8)
+    return path.with_name(f".{path.name}.{mark}.tmp")
 
 
 def atomic_write(files: Mapping[Path, bytes]) -> None:
     """Write files so that each is old or new, never torn: all temporary files first, then renames.
 
-    The temporary file of a path has one name on each machine, so what a killed process left behind
-    is used up by the next that writes the same path.
+    Nobody who reads under :func:`turn` sees some of the files old and others new, unless the
+    process is killed between two renames.
 
     Args:
         files: Content of every file; folders that are missing are made.
@@ -47,13 +77,12 @@ def atomic_write(files: Mapping[Path, bytes]) -> None:
     temporary: dict[Path, Path] = {}
     with ExitStack() as turns:
         try:
-            for path in sorted(files):  # always in this order, so that nobody waits in a circle
-                turns.enter_context(turn(path))
+            # always in this order, so that nobody waits in a circle
+            ours = {path: turns.enter_context(turn(path)) for path in sorted(files)}
             for path, content in files.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                new = path.with_name(f".{path.name}.{_HERE}.tmp")
-                temporary[path] = new
-                _write(new, content)
+                temporary[path] = _temporary(path, ours[path])
+                _write(temporary[path], content)
             for path, new in temporary.items():
                 os.replace(new, path)
         except OSError as error:
@@ -69,8 +98,9 @@ def atomic_write(files: Mapping[Path, bytes]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write one file through to the disk."""
-    with open(path, "wb") as file:
+    """Write one new file through to the disk, where a leftover may stand."""
+    path.unlink(missing_ok=True)
+    with open(path, "xb") as file:  # never through a link that somebody else put there
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

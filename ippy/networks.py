@@ -1,8 +1,8 @@
 """The networks of the book as data: one entry each, which everything else reads.
 
 To add a network, write its class in :mod:`ippy.models` and its entry in :data:`NETWORKS`, then
-``python -m ippy train KEY``. Tables, studies, the laboratory in the page and the tests list what
-stands here.
+``python -m ippy train KEY``. Tables, the laboratory in the pages and the tests list what stands
+here, in this order; pages compare the networks that a chapter explains.
 """
 
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +14,10 @@ from torch import nn
 from ippy import models
 from ippy.tasks import NOISE_LEVEL, TASKS, Task
 
-__all__ = ["NETWORKS", "RECIPES", "Network", "Recipe", "find"]
+__all__ = ["GROUPS", "NETWORKS", "RECIPES", "Network", "Recipe", "find", "taught"]
+
+#: Where a network belongs in the laboratory and in comparisons.
+GROUPS = ("cnn", "unet")
 
 
 @dataclass(frozen=True)
@@ -110,16 +113,23 @@ class Network:
     """One network of the book.
 
     Args:
-        title: As pages and tables name it.
+        title: As laboratory and tables name it.
         recipe: How its weights are made; class, constructor arguments and task stand there.
-        group: Where it belongs in the laboratory and in tables: ``"cnn"`` or ``"unet"``.
-        in_laboratory: Whether readers can run it in the pages; the order is that of the entries.
+        group: One of :data:`GROUPS`.
+        chapter: The page that explains it, without ending, if there is one.
+        in_laboratory: Whether readers can run it in the pages.
     """
 
     title: str
     recipe: Recipe
     group: str
+    chapter: str | None = None
     in_laboratory: bool = True
+
+    def __post_init__(self) -> None:
+        if self.group not in GROUPS:
+            choice = " or ".join(map(repr, GROUPS))
+            raise ValueError(f"group {self.group!r} of {self.title} is unknown; use {choice}")
 
     @property
     def task(self) -> Task:
@@ -146,12 +156,12 @@ def _unet(name: str) -> Recipe:
 
 #: Key of a weight file -> the network.
 NETWORKS: dict[str, Network] = {
-    "SimpleCNN": Network("SimpleCNN", _cnn("SimpleCNN"), "cnn"),
-    "ResCNN": Network("ResCNN", _cnn("ResCNN"), "cnn"),
-    "UNet": Network("UNet", _unet("SimpleUNet"), "unet"),
-    "ResidualUNet": Network("Residual UNet", _unet("ResidualUNet"), "unet"),
-    "AttentionUNet": Network("Attention UNet", _unet("AttentionUNet"), "unet"),
-    "UNetPP": Network("UNet++", _unet("UNetPP"), "unet"),
+    "SimpleCNN": Network("SimpleCNN", _cnn("SimpleCNN"), "cnn", "cnn"),
+    "ResCNN": Network("ResCNN", _cnn("ResCNN"), "cnn", "residual_learning"),
+    "UNet": Network("UNet", _unet("SimpleUNet"), "unet", "unet"),
+    "ResidualUNet": Network("Residual UNet", _unet("ResidualUNet"), "unet", "unet_variants"),
+    "AttentionUNet": Network("Attention UNet", _unet("AttentionUNet"), "unet", "unet_variants"),
+    "UNetPP": Network("UNet++", _unet("UNetPP"), "unet", "unet_variants"),
 }
 #: Key of a weight file -> how it is made.
 RECIPES: dict[str, Recipe] = {key: network.recipe for key, network in NETWORKS.items()}
@@ -166,3 +176,29 @@ def find(key: str) -> Network:
     if key not in NETWORKS:
         raise KeyError(f"there is no network {key!r}; choose one of {', '.join(NETWORKS)}")
     return NETWORKS[key]
+
+
+def taught(group: str | None = None, task: str = "deblurring") -> list[str]:
+    """Keys of the networks that a chapter explains, as the pages compare them.
+
+    A network that was added for its weights or for the laboratory changes no page.
+
+    Args:
+        group: One of :data:`GROUPS`; None: all.
+        task: Key of :data:`ippy.tasks.TASKS`.
+
+    Raises:
+        ValueError: If there is no such group or task.
+
+    >>> taught("cnn")
+    ['SimpleCNN', 'ResCNN']
+    """
+    if group not in (None, *GROUPS):
+        raise ValueError(f"group {group!r} is unknown; use {' or '.join(map(repr, GROUPS))}")
+    if task not in TASKS:
+        raise ValueError(f"task {task!r} is unknown; use {' or '.join(map(repr, TASKS))}")
+    return [
+        key
+        for key, network in NETWORKS.items()
+        if network.chapter and network.recipe.task == task and group in (None, network.group)
+    ]

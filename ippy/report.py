@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from ippy import paths
+from ippy.networks import NETWORKS
+from ippy.tasks import TASKS
 from ippy.weights import read_card
 
 __all__ = ["weights_table"]
@@ -11,17 +13,20 @@ _README = """\
 <!-- Written by python -m ippy weights table: do not edit. -->
 # Trained weights
 
-The networks of the book, trained for its task: a motion blur of 9 pixels and one percent of noise.
+The networks of the book, each trained for one task:
+
+{tasks}
+
 Every `.pth` file is a plain state dict. The card of the same name, a `.json` file, holds what this
 table shows and more: all settings of the recipe, the loss curve, the errors on the test images, the
 versions used. `weights.load("UNet")` builds the network of a card, checks the file against its
 SHA-256 and loads it; `python -m ippy weights verify` checks all files, and `python -m ippy train
 UNet` trains a network again.
 
-| Key | Parameters | PSNR (dB) | Training (min) | Size (MB) | SHA-256 |
-|---|---|---|---|---|---|
+| Network | Key | Task | Parameters | PSNR (dB) | Training (min) | Size (MB) | SHA-256 |
+|---|---|---|---|---|---|---|---|
 {rows}
-
+{missing}
 PSNR is the mean over the procedural test images, with the standard deviation *between images*: it
 says how much the images differ, and not how well the mean is known. The time is that of one run:
 
@@ -30,35 +35,64 @@ says how much the images differ, and not how well the mean is known. The time is
 
 
 def weights_table(weights_dir: Path | None = None) -> str:
-    """The text of ``weights/README.md``: one table row per weight file, rendered from the cards.
+    """The text of ``weights/README.md``, rendered from the cards.
+
+    The table has one row per weight file, in the order of :data:`ippy.networks.NETWORKS`; files
+    under other keys follow. Networks without weights are named below it.
 
     Raises:
         FileNotFoundError: If a weight file has no card.
         ValueError: If its card is not one.
     """
-    cards = {path: read_card(path) for path in sorted((weights_dir or paths.WEIGHTS).glob("*.pth"))}
-    rows: list[str] = []
+    files = {path.stem: path for path in sorted((weights_dir or paths.WEIGHTS).glob("*.pth"))}
+    cards = {k: read_card(files[k]) for k in sorted(files, key=_place)}
     made: dict[str, list[str]] = {}
-    for path, card in sorted(cards.items(), key=lambda item: item[1]["parameters"]):
-        recipe, history, by = card["recipe"], card["history"], card["machine"]
-        mean, deviation = card["metrics"]["network"]["psnr"]
-        cells = [
-            f"`{card['key']}`",
-            f"{card['parameters']:,}",
-            f"{mean:.2f}\u00a0±\u00a0{deviation:.2f}",
-            f"{history['seconds'] / 60:.0f}",
-            f"{path.stat().st_size / 1e6:.2f}",
-            f"`{card['sha256'][:8]}`",
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
-        side = recipe["crop"]
-        crop = f"crops of {side} × {side} pixels" if side else "images"
-        how = (
-            f"{recipe['steps']:,} steps of {recipe['batch_size']} {crop}, start: {recipe['init']}, "
-            f"data: {card['data']}; {by['accelerator'] or by['processor']}, "
-            f"{by['threads']} thread{'s' * (by['threads'] > 1)}, {history['precision']}"
-        )
-        other = f" (a `{card['model']}`)" if card["model"] != card["key"] else ""
-        made.setdefault(how, []).append(f"`{card['key']}`{other}")
-    lines = [f"- {', '.join(keys)}: {how}." for how, keys in made.items()]
-    return _README.format(rows="\n".join(rows), made="\n".join(lines))
+    for key, card in cards.items():
+        other = f" (a `{card['model']}`)" if card["model"] != key else ""
+        made.setdefault(_how(card), []).append(f"`{key}`{other}")
+    used = {_task(card): None for card in cards.values()}
+    absent = ", ".join(f"`{key}`" for key in NETWORKS if key not in cards)
+    return _README.format(
+        tasks="\n".join(f"- `{task}`: {TASKS[task].title}." for task in used),
+        rows="\n".join(_row(files[key], card) for key, card in cards.items()),
+        missing=f"\nNot trained yet: {absent}.\n" if absent else "",
+        made="\n".join(f"- {', '.join(keys)}: {how}." for how, keys in made.items()),
+    )
+
+
+def _place(key: str) -> tuple[int, str]:
+    """Where a weight file stands in the table."""
+    return (list(NETWORKS).index(key) if key in NETWORKS else len(NETWORKS)), key
+
+
+def _task(card: dict) -> str:
+    """Key of the task; cards of the first edition do not name it, since there was one."""
+    return card["recipe"].get("task", "deblurring")
+
+
+def _row(path: Path, card: dict) -> str:
+    """The row of one weight file."""
+    key, (mean, deviation) = path.stem, card["metrics"]["network"]["psnr"]
+    cells = [
+        NETWORKS[key].title if key in NETWORKS else key,
+        f"`{key}`",
+        f"`{_task(card)}`",
+        f"{card['parameters']:,}",
+        f"{mean:.2f}\u00a0±\u00a0{deviation:.2f}",
+        f"{card['history']['seconds'] / 60:.0f}",
+        f"{path.stat().st_size / 1e6:.2f}",
+        f"`{card['sha256'][:8]}`",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _how(card: dict) -> str:
+    """Recipe and machine of one run, in words."""
+    recipe, by = card["recipe"], card["machine"]
+    side = recipe["crop"]
+    crop = f"crops of {side} × {side} pixels" if side else "images"
+    return (
+        f"{recipe['steps']:,} steps of {recipe['batch_size']} {crop}, start: {recipe['init']}, "
+        f"data: {card['data']}; {by['accelerator'] or by['processor']}, "
+        f"{by['threads']} thread{'s' * (by['threads'] > 1)}, {card['history']['precision']}"
+    )

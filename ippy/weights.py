@@ -50,8 +50,7 @@ def save(model: nn.Module, path: str | os.PathLike, card: dict) -> dict:
         "machine": machine(),
     }
     text = json.dumps(card, indent=1) + "\n"
-    with turn(path):
-        atomic_write({path: file.getvalue(), path.with_suffix(".json"): text.encode()})
+    atomic_write({path: file.getvalue(), path.with_suffix(".json"): text.encode()})
     return card
 
 
@@ -65,8 +64,8 @@ def read_card(key_or_path: str | os.PathLike, weights_dir: Path | None = None) -
     path = _locate(key_or_path, weights_dir).with_suffix(".json")
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path.name} is missing, so nothing says which network {path.stem}.pth belongs to; "
-            "restore it or pass the network: weights.load(path, model)"
+            f"{path.name} is missing, so nothing says which network {path.stem}.pth belongs to: "
+            f"{paths.restore()}, or pass the network: weights.load(path, model)"
         )
     try:
         card = json.loads(path.read_text("utf-8"))
@@ -81,8 +80,12 @@ def read_card(key_or_path: str | os.PathLike, weights_dir: Path | None = None) -
 
 def _locate(key_or_path: str | os.PathLike, weights_dir: Path | None) -> Path:
     path = Path(key_or_path)
+    if not path.name:
+        raise ValueError(
+            f"{str(key_or_path)!r} is neither a key like 'UNet' nor a .pth file's path"
+        )
     if path.name == str(key_or_path) and not path.suffix:  # a key, not a path
-        return (weights_dir or WEIGHTS_DIR) / f"{path}.pth"
+        return Path(weights_dir) / f"{path}.pth" if weights_dir else paths.weight_file(str(path))
     return path if path.suffix else path.with_name(f"{path.name}.pth")
 
 
@@ -98,7 +101,8 @@ def load(
         key_or_path: A key such as ``"UNet"`` or the path of a ``.pth`` file.
         model: The network to fill; with None the card beside the file says which to build. A
             file without a card needs it.
-        weights_dir: Where keys are looked up; the book's ``weights`` folder if None.
+        weights_dir: Where keys are looked up; if None, the book's ``weights`` folder and, away from
+            its source, a folder ``weights`` here for what it has not.
 
     Returns:
         The network in evaluation mode, on the CPU if it was built here.

@@ -1,5 +1,6 @@
 """The benchmarks: they compare what they claim to compare, and their table shows what is stored."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ippy import models, studies
-from ippy.networks import RECIPES
+from ippy import models
 from ippy.operators import CTProjector
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -62,12 +62,6 @@ def test_tiles_are_pieces_of_the_images():
     assert found.shape == (32, 1, 64, 64) and torch.equal(found[-1], images[1, :, 192:, 192:])
 
 
-@pytest.mark.parametrize("name, runs", [("quality", bench.quality), ("ablation", ablation.runs)])
-def test_stored_results_are_those_of_the_code(name, runs):
-    stored = studies.json.loads((bench.RESULTS / f"{name}.json").read_text("utf-8"))
-    assert list(stored["runs"]) == list(runs())
-
-
 def test_the_alternative_projector_agrees():
     angles = torch.tensor([0.2, 1.0, 2.5])
     x = torch.zeros(1, 1, 64, 64)
@@ -87,13 +81,20 @@ def test_the_blur_is_compared_with_an_adjoint_of_the_same_values():
     assert (K(y) - old.adjoint(y)).abs().max() > 0.01
 
 
+def stored(name: str) -> dict:
+    """The stored result of a benchmark."""
+    return json.loads((bench.RESULTS / f"{name}.json").read_text("utf-8"))
+
+
 def test_the_table_shows_every_stored_result(capsys):
     bench.table()
     text = capsys.readouterr().out
-    for key in RECIPES:
+    for key in stored("speed")["networks"]:
         assert f"{key}: step, ours, crops" in text
     assert all(f"time to quality, seed {seed}" in text for seed in range(bench.SEEDS["course"]))
-    assert all(f"ablation: {run}" in text for run in ablation.runs())
+    for run in stored("ablation")["runs"]:
+        assert f"ablation: {run['change']}, {run['seed']}" in text
+    assert all(f"chapter {name}" in text for name in stored("lecture")["cells"])
     assert "adjoint of a blur, 31 pixels, batch 8" in text
     assert "CTProjector  " in text and "rotate and sum  " in text
 

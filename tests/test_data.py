@@ -10,7 +10,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Subset
 
 from ippy import datasets, paths
-from ippy.datasets import MayoDataset, SyntheticDataset, cache, materialise, phantoms
+from ippy.datasets import MayoDataset, SyntheticDataset, cache, materialise
 from ippy.images import SAMPLES, read_grey, sample_image
 
 IMGS = Path(__file__).resolve().parents[1] / "imgs"
@@ -92,6 +92,9 @@ def test_dead_leaves_are_scale_free_and_occlude():
     ("arguments", "message"),
     [
         ({"kind": "dogs"}, "unknown kind 'dogs'; choose one of mixed, dead_leaves, thorax"),
+        ({"kind": "landscape"}, "unknown kind 'landscape'; .* in version 2"),
+        ({"version": 1}, "unknown version 1; choose one of 2, 3"),
+        ({"noise": False}, "noise=False needs version=3"),
         ({"split": "all"}, "unknown split 'all'; choose one of train, val, test"),
         ({"n_images": 0}, "n_images is 0"),
         ({"seed": 2**32}, r"seed 4294967296; expected .* 0 to 2\*\*32 - 1"),
@@ -231,16 +234,14 @@ def test_damaged_cache_is_made_again(own_cache, damage):
     assert cache._read_cache(file, 4) is not None  # and repaired
 
 
-def test_cache_key_holds_what_the_images_depend_on(own_cache, monkeypatch, mayo):
+def test_cache_key_holds_what_the_images_depend_on(own_cache, mayo):
     variants = [
         {}, {"n_images": 3}, {"data_shape": 17}, {"data_shape": (16, 17)}, {"seed": 1},
-        {"split": "val"}, {"kind": "thorax"},
+        {"split": "val"}, {"kind": "thorax"}, {"version": 3}, {"version": 3, "noise": False},
     ]  # fmt: skip
     for arguments in variants:
         materialise(SyntheticDataset(**{"n_images": 2, "data_shape": 16, **arguments}))
-    monkeypatch.setattr(phantoms, "GENERATOR_VERSION", -1)
-    materialise(SyntheticDataset(2, 16))
-    assert len(list(own_cache.iterdir())) == len(variants) + 1
+    assert len(list(own_cache.iterdir())) == len(variants)
     before = materialise(MayoDataset(mayo, 16))
     Image.new("L", (40, 40), 200).save(mayo / "C002" / "0.png")
     after = materialise(MayoDataset(mayo, 16))

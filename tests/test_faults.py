@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +16,6 @@ import torch
 from ippy import models, weights
 
 pytestmark = pytest.mark.slow
-FOLDER = str(Path(__file__).parent)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks and mounts as Linux does")
 
 
@@ -27,31 +25,45 @@ def python(code: str, *arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=500)
 
 
+# A training run of seconds.
+SMALL = """
+from ippy.networks import Recipe
+recipe = Recipe(
+    "ResCNN",
+    {"in_ch": 1, "out_ch": 1, "n_filters": 4},
+    steps=12,
+    batch_size=4,
+    crop=16,
+    val_every=4,
+    val_images=2,
+    data={"n_images": 6, "kind": "dead_leaves"},
+)
+"""
+
 # Children are forked from a process that has imported everything and computed nothing.
 KILLS = """
 import json, mmap, os, random, signal, sys, time
 import accelerate
 from dataclasses import replace
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import test_training
-from ippy import recipes, training, weights
-root = Path(sys.argv[2])
-recipe = replace(test_training.RECIPE, steps=120, val_every=5)
-recipes.RECIPES["ResCNN"] = recipe
-training.held_out_metrics = lambda model: {}  # of no interest here
+from ippy import networks, training, weights
+from ippy.training import checkpoints, runs
+root = Path(sys.argv[1])
+recipe = replace(recipe, steps=120, val_every=5)
+networks.NETWORKS["ResCNN"] = networks.Network("ResCNN", recipe, "cnn")
+runs.held_out_metrics = lambda model: {}  # of no interest here
 phase = mmap.mmap(-1, 1)  # 1 steps, 2 writes a checkpoint, 3 writes weights and card
 
 def train(name):
     child = os.fork()
     if child:
         return child
-    write = training.atomic_write
+    write = weights.atomic_write
     def spy(files):
         phase[0] = 3 if any(path.suffix == ".pth" for path in files) else 2
         write(files)
         phase[0] = 1
-    training.atomic_write = weights.atomic_write = spy
+    checkpoints.atomic_write = weights.atomic_write = spy
     os.environ["IPPY_CACHE"] = str(root / name / "cache")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     training.train_and_save("ResCNN", weights_dir=root / name / "weights", resume=True)
@@ -87,7 +99,7 @@ print(json.dumps({"died": died, "leftovers": unfinished}))
 
 @linux
 def test_training_survives_kills_at_random_moments(tmp_path):
-    done = python(KILLS, FOLDER, tmp_path)
+    done = python(SMALL + KILLS, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     died = found["died"]
@@ -107,8 +119,8 @@ def test_training_survives_kills_at_random_moments(tmp_path):
 REWRITES = """
 import itertools, json, os, random, signal, sys, time
 from pathlib import Path
-from ippy.utilities import atomic_write
-path, size, rng, unfinished = Path(sys.argv[1]), 30_000_000, random.Random(0), 0
+from ippy.files import atomic_write
+path, size, rng, unfinished = Path(sys.argv[1]), 30_000_000, random.Random(0), set()
 start = time.monotonic()
 for _ in range(3):
     atomic_write({path: bytes(size)})
@@ -123,9 +135,11 @@ for _ in range(40):
     assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
     content = path.read_bytes()
     assert len(content) == size and len(set(content)) == 1, "a torn file"
-    unfinished += any(path.parent.glob(".file.*.tmp"))
+    left = list(path.parent.glob(".file.*.tmp"))
+    assert len(left) <= 1, "leftovers pile up"
+    unfinished |= {old.stat().st_mtime_ns for old in left}  # one may outlive the next child
 atomic_write({path: b"last"})
-print(unfinished)
+print(len(unfinished))
 """
 
 
@@ -176,19 +190,21 @@ def test_a_real_full_or_read_only_disk_keeps_the_old_weights(small_disk, fault):
     assert weights.verify(small_disk) == {"Net": "ok"}
 
 
+FILLS = """
+import shutil, sys
+from pathlib import Path
+from ippy import training
+path = Path(sys.argv[1])
+def fill(step, *_):
+    if step == 8:
+        free = shutil.disk_usage(path.parent).free
+        (path.parent / "rest").write_bytes(bytes(free - 2000))
+training.train_recipe(recipe, checkpoint=path, callback=fill)
+"""
+
+
 def test_a_full_disk_stops_training_and_keeps_the_checkpoint(small_disk):
-    code = """
-    import sys
-    sys.path.insert(0, sys.argv[1])
-    import test_training as t
-    path = t.Path(sys.argv[2])
-    def fill(step, *_):
-        if step == 8:
-            free = __import__("shutil").disk_usage(path.parent).free
-            (path.parent / "rest").write_bytes(bytes(free - 2000))
-    t.fit(checkpoint=path, callback=fill)
-    """
-    done = python(code, FOLDER, small_disk / "run.pt")
+    done = python(SMALL + FILLS, small_disk / "run.pt")
     assert done.returncode == 1
     assert "could not write run.pt (No space left on device); what was there is" in done.stderr
     assert torch.load(small_disk / "run.pt", weights_only=True)["step"] == 8
@@ -199,7 +215,6 @@ WRITER = """
 import sys, time, torch
 from pathlib import Path
 from ippy import models, weights
-from ippy.utilities import atomic_write
 model = models.ResCNN(1, 1, 32)
 with torch.no_grad():
     for p in model.parameters():

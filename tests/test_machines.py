@@ -53,7 +53,8 @@ def test_every_system_can_check_the_repository_out():
 
 
 def test_scripts_that_start_processes_have_a_guard():
-    for script in ("run.py", "ippy/__main__.py", "benchmarks/bench.py", "book/_ext/execute.py"):
+    scripts = ["run.py", "ippy/__main__.py", "benchmarks/bench.py"]
+    for script in [*scripts, "tools/execute.py", "tools/release_check.py"]:
         assert '\nif __name__ == "__main__":' in (ROOT / script).read_text(encoding="utf-8"), script
 
 

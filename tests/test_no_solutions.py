@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).resolve().parents[1]
-FILE = ROOT / "book" / "_ext" / "no_solutions.py"
+FILE = ROOT / "tools" / "no_solutions.py"
 spec = importlib.util.spec_from_file_location("no_solutions", FILE)
 no_solutions = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(no_solutions)

@@ -6,10 +6,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ippy import datasets, metrics, models, weights
+from ippy.networks import NETWORKS
 from ippy.operators import Blurring, CTProjector, DownScaling, Gradient, gaussian_noise
 
 settings.register_profile(
@@ -110,23 +111,19 @@ def test_images_do_not_depend_on_the_workers(workers):
     assert torch.equal(torch.cat(list(loader)), torch.stack([images[i] for i in range(6)]))
 
 
-NETWORKS = {
-    "SimpleCNN": models.SimpleCNN(1, 1, 2),
-    "ResCNN": models.ResCNN(1, 1, 2),
-    "SimpleUNet": models.SimpleUNet(base_ch=2),
-    "ResidualUNet": models.ResidualUNet(base_ch=2),
-    "AttentionUNet": models.AttentionUNet(base_ch=2),
-    "UNetPP": models.UNetPP(base_ch=2),
-}
+def narrow(key: str) -> nn.Module:
+    """A network of the book with two channels."""
+    return getattr(models, NETWORKS[key].recipe.model)(1, 1, 2).eval()
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", NETWORKS)
-def test_networks_keep_every_size_from_16_to_67(name):
+@pytest.mark.parametrize("key", NETWORKS)
+def test_networks_keep_every_size_from_16_to_67(key):
+    network = narrow(key)
     for n in range(16, 68):
         for shape in ((n, n), (n, 83 - n)):
             x = torch.rand(1, 1, *shape)
-            assert NETWORKS[name](x).shape == x.shape
+            assert network(x).shape == x.shape
 
 
 @settings(max_examples=20)
@@ -144,14 +141,16 @@ def test_metrics_are_those_of_scikit_image(seed, h, w):
 
 
 @settings(max_examples=12)
-@given(name=st.sampled_from(sorted(NETWORKS)), seed=st.integers(0, 999))
-def test_saved_is_loaded(tmp_path, name, seed):
+@given(key=st.sampled_from(sorted(NETWORKS)), seed=st.integers(0, 999))
+def test_saved_is_loaded(tmp_path, key, seed):
     torch.manual_seed(seed)
-    cnn = {"in_ch": 1, "out_ch": 1, "n_filters": 2}
-    arguments = cnn if "CNN" in name else {"base_ch": 2}
-    model = getattr(models, name)(**arguments).eval()
-    path = tmp_path / f"{name}-{seed}.pth"
-    weights.save(model, path, {"model": name, "model_args": arguments})
+    recipe = NETWORKS[key].recipe
+    width = {name: 2 for name in recipe.model_args if name in ("n_filters", "base_ch")}
+    assert width, "no argument is known to make this network narrow"
+    arguments = recipe.model_args | width
+    model = getattr(models, recipe.model)(**arguments).eval()
+    path = tmp_path / f"{key}-{seed}.pth"
+    weights.save(model, path, {"model": recipe.model, "model_args": arguments})
     x = torch.rand(1, 1, 32, 24)
     assert torch.equal(weights.load(path)(x), model(x))
     assert weights.verify(tmp_path)[path.stem] == "ok"

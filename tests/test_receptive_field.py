@@ -9,6 +9,7 @@ from torch import nn
 from torchvision.models import resnet50, vgg16
 
 from ippy import models
+from ippy.networks import NETWORKS
 from ippy.receptive_field import Box, effective, measured, receptive_field, recursion
 
 
@@ -186,22 +187,17 @@ def test_random_networks_see_what_differentiation_finds(seed):
 
 # --- known networks ---
 
-SMALL = {
-    "SimpleCNN": (models.SimpleCNN(1, 1, 4), 7),
-    "ResCNN": (models.ResCNN(1, 1, 4), 7),
-    "SimpleUNet": (models.SimpleUNet(base_ch=2), (92, 100)),
-    "ResidualUNet": (models.ResidualUNet(base_ch=2), (92, 100)),
-    "AttentionUNet": (models.AttentionUNet(base_ch=2), (92, 100)),
-    "UNetPP": (models.UNetPP(base_ch=2), (48, 52)),
-}
+#: Sizes that the chapters name; the others only have to agree with differentiation.
+KNOWN = {"SimpleCNN": (7, 7), "ResCNN": (7, 7), "UNet": (92, 100)}
+KNOWN |= dict.fromkeys(("ResidualUNet", "AttentionUNet"), (92, 100))
 
 
-@pytest.mark.parametrize(("model", "size"), SMALL.values(), ids=SMALL)
+@pytest.mark.parametrize("key", NETWORKS)
 @pytest.mark.parametrize("shape", [(1, 1, 128, 136), (1, 1, 131, 127)], ids=str)
-def test_networks_of_the_book(model, size, shape):
-    size = size if isinstance(size, tuple) else (size, size)
+def test_networks_of_the_book(key, shape):
+    model = getattr(models, NETWORKS[key].recipe.model)(1, 1, 2)
     field = receptive_field(model, shape)
-    assert field.height == field.width == size
+    assert field.height == field.width
     assert field.stride == (1, 1)
     assert field.output_size == shape[2:]
     assert not field.global_layers
@@ -209,8 +205,10 @@ def test_networks_of_the_book(model, size, shape):
     positions = [(i, i) for i in range(56, 72)] + [(0, 0), (rows - 1, columns - 1), (3, 100)]
     boxes = measured(model, shape, positions)
     assert [field.box(p) for p in positions] == boxes  # those at the border included
-    found = {box.bottom - box.top + 1 for box in boxes[:16]}
-    assert (min(found), max(found)) == size
+    assert field.height == KNOWN.get(key, field.height)
+    if field.height[1] <= 100:  # around the middle such a field lies inside the image
+        found = {box.bottom - box.top + 1 for box in boxes[:16]}
+        assert (min(found), max(found)) == field.height
     assert measured(model, shape) == [field.box((p, p)) for p in middle(shape)]
 
 

@@ -1,24 +1,27 @@
-"""run.py and its helper book/_ext/execute.py: set-up, clear failures, notebooks kept whole."""
+"""run.py: set-up, clear failures, its commands."""
 
 import ast
-import base64
 import errno
+import functools
+import http.server
 import importlib.util
-import io
-import json
 import os
 import re
+import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+import tomllib
 import types
+import venv
+import zipfile
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 OFFLINE = (
@@ -45,6 +48,7 @@ def run(tmp_path, monkeypatch):
     root.mkdir()
     for name in ("requirements.txt", "constraints.txt", "pyproject.toml"):
         (root / name).write_text(f"# {name}\n", encoding="utf-8")
+    monkeypatch.setenv("IPPY_TORCH", "default")  # a test that asks PyTorch's index says so
     for name, path in {"ROOT": root, "VENV": root / ".venv", "SITE": root / "_build/html"}.items():
         monkeypatch.setattr(module, name, path)
     return module
@@ -60,7 +64,7 @@ def pip(run, monkeypatch):
         pip.made += 1
         return types.SimpleNamespace(returncode=0, stdout="", stderr="")
 
-    monkeypatch.setattr(run, "pip_install", lambda: pip.calls.append(1) or pip.result)
+    monkeypatch.setattr(run, "pip_install", lambda _: pip.calls.append(1) or pip.result)
     monkeypatch.setattr(run, "probe", lambda: "(3, 12)" if pip.made else None)
     monkeypatch.setattr(run.subprocess, "run", make)
     return pip
@@ -76,21 +80,9 @@ def test_old_pythons_can_parse_it():
 def test_help_has_one_line_for_each_command(run, capsys):
     assert run.main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    for name in ("book", "test", "execute", "lab", "serve", "train", "clean", "--help"):
+    for name in (*run.COMMANDS, "--help"):
         (line,) = [line for line in lines if line.split()[:1] == [name]]
         assert len(line.split()) > 3 and len(line) <= 100
-
-
-@pytest.mark.parametrize("version", [(2, 7, 18), (3, 10, 13), (3, 14, 0)])
-def test_unsupported_python_is_told_so(run, version):
-    found = ".".join(map(str, version))
-    with pytest.raises(SystemExit, match=rf"needs Python 3\.11, 3\.12 or 3\.13.*this is {found}"):
-        run.check_version(version)
-
-
-@pytest.mark.parametrize("version", [(3, 11, 0), (3, 12, 9), (3, 13, 1)])
-def test_supported_python_passes(run, version):
-    run.check_version(version)
 
 
 def test_unknown_command_and_argument(run, capsys):
@@ -99,6 +91,144 @@ def test_unknown_command_and_argument(run, capsys):
     with pytest.raises(SystemExit) as stopped:
         run.main(["book", "--fast"])
     assert stopped.value.code == 2 and "--fast" in capsys.readouterr().err
+
+
+# -- A Python that fits ---------------------------------------------------------------------------
+
+scripts = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are scripts of a POSIX shell")
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    """Makes programs: ``shelf(name, text)`` writes a shell script into ``shelf.path``."""
+
+    def write(name, text):
+        path = write.path / name
+        path.write_text("#!/bin/sh\n" + text, encoding="utf-8")
+        path.chmod(0o755)
+        return path
+
+    write.path = tmp_path / "bin"
+    write.path.mkdir()
+    return write
+
+
+def says(version, path, complete=True):
+    """What a Python in a shell script says when it is asked who it is."""
+    return "printf '%s\\n' " + shlex.join([str(version), str(path), str(complete)])
+
+
+@pytest.fixture
+def unfit(shelf):
+    """Starts run.py by a Python that takes itself for 3.9.18, with the shelf as the whole PATH."""
+
+    def start(*arguments):
+        code = (
+            f"import runpy, sys; sys.version_info = (3, 9, 18); sys.argv = {['', *arguments]};"
+            f"runpy.run_path({str(ROOT / 'run.py')!r}, run_name='__main__')"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PATH": str(shelf.path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        out, error = process.communicate(timeout=60)
+        return types.SimpleNamespace(pid=process.pid, code=process.returncode, out=out, error=error)
+
+    return start
+
+
+@scripts
+def test_an_unfit_python_goes_on_with_the_newest_that_fits(shelf, unfit):
+    shelf("python3.14", "echo 'python3.14: command not found' >&2; exit 127")  # as pyenv says it
+    shelf("python3.13", says((3, 10), shelf.path / "python3.13"))
+    shelf("python3.12", says((3, 12), shelf.path / "python3.12", complete=False))
+    shelf("python3.11", f'exec {shlex.quote(sys.executable)} "$@"')
+    done = unfit("--help")
+    version = ".".join(map(str, sys.version_info[:2]))
+    first, second = done.out.splitlines()[:2]
+    assert first.startswith(f"Python 3.9.18 cannot run the book: going on with Python {version} (")
+    assert second.startswith("usage: python3 run.py") and (done.code, done.error) == (0, "")
+    done = unfit("buld")
+    assert done.code == 1 and "no command 'buld'" in done.error
+
+
+@scripts
+def test_the_python_that_goes_on_takes_the_place_of_the_first(shelf, unfit):
+    """So it gets its signals, and its exit code is the one that is seen."""
+    other = shelf("other", 'echo "$$" "$@"; exit 7')
+    shelf("python3.12", says((3, 12), other))
+    shelf("python3.11", says((3, 11), "never"))
+    done = unfit("train", "U Net")
+    assert done.code == 7
+    assert done.out.splitlines()[1] == f"{done.pid} {ROOT / 'run.py'} train U Net"
+
+
+@scripts
+@pytest.mark.parametrize(
+    ("kept", "sentence"),
+    [
+        ((), "run.py needs Python 3.11, 3.12, 3.13 or 3.14, but this is 3.9.18"),
+        (("python3.13", "python3.12"), "sudo apt install python3.13-venv"),
+    ],
+)
+def test_no_python_that_fits_is_one_sentence(shelf, unfit, kept, sentence):
+    for name in kept:
+        shelf(name, says((3, int(name[-2:])), name, complete=False))
+    done = unfit("book")
+    assert done.code == 1 and done.out == ""
+    assert sentence in done.error and len(done.error.splitlines()) == 1
+
+
+def test_on_windows_the_launcher_is_asked_first(run, monkeypatch):
+    asked = []
+
+    def interview(command, _):
+        asked.append(command)
+        return ("(3, 12)", "C:/p.exe", True) if command == ["py", "-3.12"] else ("", "", False)
+
+    monkeypatch.setattr(run, "interview", interview)
+    monkeypatch.setattr(run, "os", types.SimpleNamespace(name="nt"))
+    monkeypatch.setattr(run, "call", lambda command, cwd: command[0] == "C:/p.exe" and 5)
+    assert run.hand_over(["book"]) == 5
+    assert asked == [["py", "-3.14"], ["py", "-3.13"], ["py", "-3.12"]]
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "call", interrupt)
+    assert run.hand_over(["book"]) == 130
+
+
+def test_the_same_pythons_everywhere(run):
+    oldest, newest = run.PYTHONS[-1], run.PYTHONS[0]
+    after = f"{newest[0]}.{newest[1] + 1}"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest, newest = (".".join(map(str, version)) for version in (oldest, newest))
+    assert project["requires-python"] == f">={oldest},<{after}"
+    assert f"With Python {oldest} to {newest}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    workflow = (ROOT / ".github" / "workflows" / "book.yml").read_text(encoding="utf-8")
+    assert f'python: ["{oldest}", "{newest}"]' in workflow
+
+
+@scripts
+def test_ci_finds_a_python_that_fits(shelf, tmp_path):
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
+    for name in ("python3", "python3.14", "python3.13"):
+        shelf(name, "exit 1")
+    start = f'[ "$1" = -c ] && exec {shlex.quote(sys.executable)} "$@"\n'
+    shelf("python3.12", start + 'echo "3.12 runs" "$@"')
+    path = os.pathsep.join([str(shelf.path), os.environ["PATH"]])
+    done = subprocess.run(
+        [tmp_path / ".ci" / "run", "-x"],
+        env={**os.environ, "PATH": path, "CHROMIUM": "none is needed"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.stdout == "3.12 runs run.py test -x\n", done.stderr
 
 
 # -- Set-up ---------------------------------------------------------------------------------------
@@ -230,6 +360,225 @@ def test_ctrl_c_lets_the_child_finish(run, tmp_path):
     assert error.strip() == "run.py: stopped by Ctrl-C."
 
 
+# -- PyTorch's CPU builds -------------------------------------------------------------------------
+
+
+def wheel(folder, name, version, needs=()):
+    """A tiny package as PyTorch's index has it: torch/torch-2.15.0+cpu-py3-none-any.whl."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    info = f"{name}-{version}.dist-info"
+    metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
+    metadata += [f"Requires-Dist: {need}" for need in needs]
+    with zipfile.ZipFile(folder / name / f"{name}-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{name}.py", "")
+        file.writestr(f"{info}/METADATA", "\n".join(metadata) + "\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture
+def index(tmp_path):
+    """A server of packages: an ordinary index at /simple, PyTorch's at /cpu; ``wait`` is its haste.
+
+    ``asked`` holds the paths that were asked for.
+    """
+    site = tmp_path / "site"
+    index = types.SimpleNamespace(wait=0, asked=[], site=site)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            index.asked.append(self.path)
+            time.sleep(index.wait)
+            super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    for torch, torchvision in (("2.15.0", "0.29.2"), ("2.16.0", "0.30.0")):
+        for folder, local in (("simple", ""), ("cpu", "+cpu")):
+            wheel(site / folder, "torch", torch + local)
+            wheel(site / folder, "torchvision", torchvision + local, [f"torch=={torch}"])
+    handler = functools.partial(Handler, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        index.address = f"http://127.0.0.1:{server.server_port}"
+        yield index
+        server.shutdown()
+
+
+@pytest.fixture
+def unused():
+    """An address at which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture
+def plain(run, monkeypatch):
+    """Linux on a usual processor without an NVIDIA driver, where nobody has set anything."""
+    for name in [*os.environ]:
+        if name.startswith(("PIP_", "UV_", "IPPY_TORCH")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setattr(run.sys, "platform", "linux")
+    monkeypatch.setattr(run.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(run, "NVIDIA", ())
+    monkeypatch.setattr(run.shutil, "which", lambda name: None)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(("wait", "answers"), [(0.5, True), (4, False)])
+def test_an_index_has_three_seconds(run, index, wait, answers):
+    index.wait = wait
+    assert run.answers(index.address + "/cpu/torch/") == answers
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_index_that_is_none_does_not_answer(run, index, unused):
+    addresses = (unused, index.address + "/rocm/torch/", "nonsense", "http://[::1", "file:///")
+    assert not any(run.answers(address) for address in addresses)
+
+
+def test_cpu_builds_are_for_linux_without_a_driver(run, plain, tmp_path, capsys):
+    asked = []
+    plain.setattr(run, "answers", lambda address: asked.append(address) or True)
+    assert run.choose_cpu_builds()
+    assert asked == ["https://download.pytorch.org/whl/cpu/torch/"]
+    assert "IPPY_TORCH=default" in capsys.readouterr().out
+    plain.setattr(run.platform, "machine", lambda: "aarch64")
+    assert run.choose_cpu_builds() and len(asked) == 2
+
+    driver = tmp_path / "version"
+    driver.touch()
+    elsewhere = [
+        (run.platform, "machine", lambda: "riscv64"),
+        (run.sys, "platform", "darwin"),
+        (run.sys, "platform", "win32"),
+        (run, "NVIDIA", (str(tmp_path / "missing"), str(driver))),
+        (run.shutil, "which", lambda name: name == "nvidia-smi"),
+    ]
+    for place in elsewhere:
+        with plain.context() as there:
+            there.setattr(*place)
+            assert not run.choose_cpu_builds(), place
+    assert len(asked) == 2
+
+
+def test_ippy_torch_chooses_the_builds(run, plain, capsys):
+    plain.setattr(run, "answers", lambda address: pytest.fail("nobody has to be asked"))
+    plain.setenv("IPPY_TORCH", "default")
+    assert run.choose_cpu_builds() is False
+    plain.setenv("IPPY_TORCH", "cpu")
+    plain.setattr(run, "NVIDIA", ("/",))
+    assert run.choose_cpu_builds() is True
+    plain.setenv("IPPY_TORCH", "gpu")
+    with pytest.raises(SystemExit, match="^run.py: IPPY_TORCH is 'gpu', but has to be 'cpu' "):
+        run.setup()
+    assert not run.VENV.exists()
+    plain.delenv("IPPY_TORCH")
+    plain.setattr(run, "NVIDIA", ())
+    plain.setenv("PIP_EXTRA_INDEX_URL", "https://download.pytorch.org/whl/cu130")
+    assert run.choose_cpu_builds() is False
+
+
+@pytest.fixture
+def installs(run, plain, index):
+    """Set-up with pip as it is, from the index beside it; says which builds are there after it."""
+    if os.name == "nt":
+        pytest.skip("Windows has no use for PyTorch's index, and its environments another shape")
+    plain.setenv("PIP_INDEX_URL", index.address + "/simple")
+    plain.setenv("PIP_RETRIES", "1")
+    plain.setenv("IPPY_TORCH_INDEX", index.address + "/cpu/")
+    plain.setattr(run, "EVERYTHING", run.EVERYTHING[:4])  # without ippy itself
+    (run.ROOT / "requirements.txt").write_text("torch>=2.6,<3\ntorchvision>=0.21,<1\n")
+
+    def make():
+        venv.create(run.VENV)  # ensurepip would take ten times as long as a link to this pip
+        (packages,) = run.VENV.glob("lib/python*/site-packages")
+        (packages / "pip").symlink_to(Path(importlib.util.find_spec("pip").origin).parent)
+        return run.probe()
+
+    plain.setattr(run, "make_environment", make)
+
+    def install(torch="2.15.0", torchvision="0.29.2"):
+        pins = f"torch=={torch}\ntorchvision=={torchvision}\n"
+        (run.ROOT / "constraints.txt").write_text(pins)
+        index.asked.clear()
+        run.setup()
+        found = run.VENV.glob("lib/python*/site-packages/torch*.dist-info")
+        return sorted(path.name.removesuffix(".dist-info") for path in found)
+
+    return install
+
+
+def test_cpu_builds_come_as_a_pair_and_stay(run, index, installs, plain, unused):
+    assert installs() == ["torch-2.15.0+cpu", "torchvision-0.29.2+cpu"]
+    assert not any("simple" in path and path.endswith(".whl") for path in index.asked)
+    assert installs() == ["torch-2.15.0+cpu", "torchvision-0.29.2+cpu"] and not index.asked
+    # new requirements of other packages, on a day on which PyTorch's index is silent
+    plain.setenv("IPPY_TORCH_INDEX", unused)
+    with (run.ROOT / "requirements.txt").open("a") as file:
+        file.write("# more\n")
+    assert installs() == ["torch-2.15.0+cpu", "torchvision-0.29.2+cpu"] and not index.asked
+    # another torchvision has to come from there too: the environment stays as it is without it
+    with pytest.raises(SystemExit, match="no network"):
+        installs("2.15.0", "0.30.0")
+    plain.setenv("IPPY_TORCH_INDEX", index.address + "/cpu")
+    plain.setattr(run, "answers", lambda address: pytest.fail("the kind is settled"))
+    assert installs("2.16.0", "0.30.0") == ["torch-2.16.0+cpu", "torchvision-0.30.0+cpu"]
+
+
+@pytest.mark.parametrize("trouble", ["dead", "half empty", "default"])
+def test_ordinary_builds_come_as_a_pair(run, index, installs, plain, unused, capsys, trouble):
+    if trouble == "dead":
+        plain.setenv("IPPY_TORCH_INDEX", unused)
+    elif trouble == "half empty":
+        shutil.rmtree(index.site / "cpu" / "torchvision")
+    else:
+        plain.setenv("IPPY_TORCH", "default")
+    assert installs() == ["torch-2.15.0", "torchvision-0.29.2"]
+    said = {"dead": "does not answer", "half empty": "No CPU build", "default": "Setting up"}
+    assert said[trouble] in capsys.readouterr().out
+    assert trouble != "default" or not any("cpu" in path for path in index.asked)
+
+
+def test_cpu_builds_that_were_asked_for_are_not_replaced(run, index, installs, plain, capsys):
+    shutil.rmtree(index.site / "cpu" / "torchvision")
+    plain.setenv("IPPY_TORCH", "cpu")
+    with pytest.raises(SystemExit, match="pip could not install"):
+        installs()
+    assert "Cannot install torchvision" in capsys.readouterr().err
+
+
+@scripts
+@pytest.mark.parametrize(
+    ("code", "settings", "who"),
+    [
+        (0, {}, ["uv"]),
+        (2, {}, ["uv", "pip"]),
+        (0, {"PIP_INDEX_URL": "http://127.0.0.1/simple"}, ["pip"]),
+        (0, {"PIP_TIMEOUT": "20"}, ["uv"]),
+    ],
+)
+def test_uv_installs_where_it_can(run, plain, shelf, monkeypatch, code, settings, who):
+    log = shelf.path / "log"
+    uv = shelf("uv", f'echo uv "$PWD" "$@" >> {shlex.quote(str(log))}; exit {code}')
+    pip = f'[ "$3" = config ] && exec {shlex.quote(sys.executable)} "$@"\n'
+    python = shelf("python", pip + f'shift; echo "$@" >> {shlex.quote(str(log))}')
+    monkeypatch.setattr(run.shutil, "which", lambda name: str(uv) if name == "uv" else None)
+    monkeypatch.setattr(run, "venv_python", lambda: python)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert run.pip_install(["-r", "requirements.txt"]) == (0, "")
+    calls = log.read_text().splitlines()
+    assert [call.split()[0] for call in calls] == who
+    assert all("install" in call and call.endswith("-r requirements.txt") for call in calls)
+    if who[0] == "uv":
+        assert calls[0].startswith(f"uv {run.ROOT} pip install")
+        assert f"--python {python}" in calls[0]
+
+
 # -- Commands -------------------------------------------------------------------------------------
 
 
@@ -266,14 +615,14 @@ def test_book_without_solutions_has_a_folder_of_its_own(run, calls, capsys):
     assert run.main(["book", "--no-solutions"]) == 0
     cut, build = calls.seen
     copy = run.ROOT / "_build" / "no-solutions"
-    assert cut[-3:] == [str(run.BOOK / "_ext" / "no_solutions.py"), str(run.ROOT), str(copy)]
+    assert cut[-3:] == [str(run.ROOT / "tools" / "no_solutions.py"), str(run.ROOT), str(copy)]
     assert build[-6:] == ["build", "--all", "-n", "-W", "--keep-going", str(copy)]
     assert kept.exists()
     assert str(copy / "_build" / "html" / "index.html") in capsys.readouterr().out
 
 
 def test_book_does_not_build_what_could_not_be_cut(run, calls):
-    calls.fail = str(run.BOOK / "_ext" / "no_solutions.py")
+    calls.fail = str(run.ROOT / "tools" / "no_solutions.py")
     with pytest.raises(SystemExit, match="solutions could not be left out"):
         run.main(["book", "--no-solutions"])
     assert len(calls.seen) == 1
@@ -315,8 +664,6 @@ def test_clean_keeps_the_environment_unless_told(run):
 
 
 def test_serve_on_a_taken_port_says_what_to_do(run):
-    import socket
-
     run.SITE.mkdir(parents=True)
     (run.SITE / "index.html").touch()
     with socket.socket() as taken:
@@ -334,105 +681,6 @@ def test_ci_calls_run_test():
     if os.name != "nt":
         assert os.access(script, os.X_OK)
         subprocess.run(["bash", "-n", script], check=True)
-
-
-# -- execute --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def execute():
-    """The script behind ``run.py execute``."""
-    return load("execute_under_test", ROOT / "book" / "_ext" / "execute.py")
-
-
-@pytest.fixture
-def tree(tmp_path):
-    """A small project: a library file, weights, a sample image and a notebook that runs."""
-    for name in ("ippy/a.py", "weights/K.pth", "imgs/sample_x.png"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text("1")
-    (tmp_path / "book").mkdir()
-    cells = [new_markdown_cell("# Title"), new_code_cell("print(6 * 7)")]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "book" / "n.ipynb")
-    return tmp_path
-
-
-def test_fingerprint_sees_code_and_not_outputs(execute):
-    one = new_notebook(cells=[new_code_cell("1 + 1")])
-    same = new_notebook(cells=[new_code_cell("1 + 1"), new_markdown_cell("prose")])
-    same.cells[0].outputs = [new_output("stream", text="2")]
-    other = new_notebook(cells=[new_code_cell("1 + 2")])
-    assert execute.fingerprint(one, "x") == execute.fingerprint(same, "x")
-    assert execute.fingerprint(one, "x") != execute.fingerprint(other, "x")
-    assert execute.fingerprint(one, "x") != execute.fingerprint(one, "y")
-
-
-@pytest.mark.parametrize("name", ["ippy/a.py", "ippy/b.py", "weights/K.pth", "imgs/sample_x.png"])
-def test_fingerprint_sees_library_and_weights(execute, tree, name):
-    before = execute.sources(tree)
-    (tree / "README.md").write_text("nothing to do with it")
-    assert execute.sources(tree) == before
-    (tree / name).write_text("changed")
-    assert execute.sources(tree) != before
-
-
-def test_execute_stores_clean_outputs_once(execute, tree, capsys):
-    path = tree / "book" / "n.ipynb"
-    assert execute.main([], tree) == 0
-    stored = path.read_bytes()
-    notebook = json.loads(stored)
-    assert notebook["cells"][1]["outputs"][0]["text"] == ["42\n"]
-    assert notebook["cells"][1]["metadata"] == {}  # no time of day
-    assert notebook["metadata"]["language_info"]["pygments_lexer"] == "ipython3"
-    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
-    assert stored.endswith(b"}\n") and b"\r" not in stored and b'\n "cells"' in stored
-    assert execute.main(["n"], tree) == 0
-    assert "n.ipynb: unchanged" in capsys.readouterr().out
-    assert path.read_bytes() == stored
-
-
-def encode(image):
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def decode(picture):
-    return Image.open(io.BytesIO(base64.b64decode(picture)))
-
-
-def test_stored_pictures_shrink_without_loss(execute):
-    grey = encode(Image.effect_noise((64, 64), 50).convert("RGBA"))
-    smaller = execute.compact(grey)
-    assert decode(smaller).mode == "L" and len(smaller) < len(grey)
-    assert decode(smaller).convert("RGBA").tobytes() == decode(grey).tobytes()
-    coloured = execute.compact(encode(Image.new("RGBA", (8, 8), (200, 10, 10, 255))))
-    assert decode(coloured).mode == "RGB" and decode(coloured).getpixel((0, 0)) == (200, 10, 10)
-    see_through = encode(Image.new("RGBA", (8, 8), (200, 10, 10, 0)))
-    assert execute.compact(see_through) == see_through
-
-
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        ("1 / 0", "ZeroDivisionError"),
-        ("import sys; print('careful', file=sys.stderr)", "cell 1 wrote to stderr: 'careful'"),
-        ("from pathlib import Path; Path.home()", "shows a path of this machine"),
-    ],
-)
-def test_failing_notebook_stays_as_it_was(execute, tree, capsys, code, message):
-    path = tree / "book" / "n.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell(code)]), path)
-    before = path.read_bytes()
-    assert execute.main([], tree) == 1
-    assert message in capsys.readouterr().out
-    assert path.read_bytes() == before and os.listdir(path.parent) == ["n.ipynb"]
-
-
-def test_execute_of_an_unknown_notebook_lists_the_known(execute, tree, capsys):
-    with pytest.raises(SystemExit):
-        execute.main(["unett"], tree)
-    assert "no notebook 'unett'; there are n" in capsys.readouterr().err
 
 
 def test_doctor_names_what_is_missing(run, monkeypatch, capsys):
@@ -470,7 +718,7 @@ def test_doctor_is_quick_and_reconstructs():
         [sys.executable, ROOT / "run.py", "doctor"], capture_output=True, encoding="utf-8"
     )
     assert time.monotonic() - start < 60  # 10 on a machine that does nothing else
-    found = re.search(r"6 networks verified; the UNet takes 22\.4 dB to 3\d\.\d dB", done.stdout)
+    found = re.search(r"\d+ networks verified; the UNet takes 22\.4 dB to 3\d\.\d dB", done.stdout)
     assert found, done.stdout + done.stderr
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -67,16 +68,15 @@ def skeleton(node: ast.ClassDef) -> str:
 
 
 def test_the_chapters_show_classes():
-    expected = {
-        ("cnn.ipynb", "SimpleCNN"),
-        ("residual_learning.ipynb", "ResCNN"),
-        *(("unet.ipynb", name) for name in ("DoubleConv", "DownBlock", "UpBlock", "SimpleUNet")),
-        ("unet_variants.ipynb", "ResidualDoubleConv"),
-        ("unet_variants.ipynb", "AttentionGate"),
-        ("unet_variants.ipynb", "AttentionUpBlock"),
-        ("unet_variants.ipynb", "UNetPP"),
+    found = Counter(notebook for notebook, _, _ in shown())
+    least = {
+        "cnn.ipynb": 1,
+        "residual_learning.ipynb": 1,
+        "unet.ipynb": 4,
+        "unet_variants.ipynb": 4,
     }
-    assert expected <= {(notebook, name) for notebook, name, _ in shown()}
+    assert all(found[notebook] >= n for notebook, n in least.items()), found
+    assert set(BLOCKS) <= {name for _, name, _ in shown()}
 
 
 @pytest.mark.parametrize(("notebook", "name", "code"), shown(), ids=lambda v: v[:24])

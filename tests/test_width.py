@@ -58,9 +58,9 @@ def test_dilated_chains_differ_in_their_field_alone():
             before += 2 * d
 
 
-@pytest.mark.parametrize("name", width.NETWORKS)
-def test_networks_start_as_the_identity_and_all_layers_learn(name):
-    net, x = width.NETWORKS[name](), torch.rand(1, 1, 64, 64)
+@pytest.mark.parametrize(("network", "size"), width.NETWORKS)
+def test_networks_start_as_the_identity_and_all_layers_learn(network, size):
+    net, x = width.NETWORKS[network, size](), torch.rand(1, 1, 64, 64)
     torch.testing.assert_close(net(x), x)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     for _ in range(2):

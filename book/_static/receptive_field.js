@@ -31,7 +31,7 @@ const PRESETS = [
   ["SimpleCNN with skip: ResCNN", "c3.c3.c3.s0"],
   ["SimpleUNet (same field: ResidualUNet, AttentionUNet)",
     "c3.c3.p2.c3.c3.p2.c3.c3.p2.c3.c3.u.s8.c3.c3.u.s5.c3.c3.u.s2.c3.c3.c1"],
-  ["UNetPP", "c3.c3.p2.c3.c3.p2.c3.c3.b5.ub.s2.c3.c3.b8.ub.s5.c3.c3.ub.s2.s13.c3.c3.c1"],
+  ["Nested UNet with two poolings", "c3.c3.p2.c3.c3.p2.c3.c3.b5.ub.s2.c3.c3.b8.ub.s5.c3.c3.ub.s2.s13.c3.c3.c1"],
   ["VGG-16, convolutional part", "c3.c3.p2.c3.c3.p2.c3.c3.c3.p2.c3.c3.c3.p2.c3.c3.c3.p2"],
 ];
 

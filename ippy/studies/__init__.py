@@ -1,30 +1,28 @@
 """The book's experiments over seeds: run once, resumable run by run, stored as JSON.
 
-A study is a dictionary of runs. Each run is a function without arguments that returns plain data.
-In ``residual`` and ``width`` its seed decides the initialisation, and batches, crops and noise are
-the same in all runs; in ``family`` it decides everything. What is finished is kept in the user's
-cache directory, so an interrupted study goes on where it stopped, unless its file has changed
-since. Pages plot the result, ``weights/results/<name>.json``.
+Each study is a module that lists its runs, and one line of :data:`STUDIES`. In the studies of
+chains and in ``width`` a seed decides the initialisation, and batches, crops and noise are the
+same in all runs; in those of the UNets it decides everything. Pages plot the stored results,
+``weights/results/<name>.json``, which :func:`result` reads.
+
+A study that is run again computes what is missing. A network that is added to
+:data:`ippy.networks.NETWORKS` adds its runs, and leaves the stored ones as they are.
 """
 
-import hashlib
-import inspect
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
-from tqdm import tqdm
-
-from ippy import host, paths, results
-from ippy.files import atomic_write
+from ippy import paths, results
 from ippy.studies import (
     baselines,
     comparison,
     cost,
     depth,
     generalisation,
+    rates,
     robustness,
+    runner,
     skip_and_start,
     skips,
     variants,
@@ -32,54 +30,84 @@ from ippy.studies import (
 )
 from ippy.studies.chains import Chain, DeepChain
 from ippy.studies.depth import KINDS, gradient_norms
+from ippy.studies.runner import Run
 
-__all__ = ["KINDS", "STUDIES", "Chain", "DeepChain", "gradient_norms", "result", "run"]
+__all__ = [
+    "KINDS",
+    "STUDIES",
+    "Chain",
+    "DeepChain",
+    "Run",
+    "accept",
+    "gradient_norms",
+    "result",
+    "run",
+    "stale",
+]
 
-#: Name -> function that gives the runs, function that summarises them.
-STUDIES: dict[str, tuple[Callable[[], dict], Callable[[dict], dict]]] = {
-    "baselines": (baselines.baselines, baselines.choose),
-    "skip_and_start": (skip_and_start.skip_and_start, lambda done: {}),
-    "generalisation": (generalisation.generalisation, lambda done: {}),
-    "depth": (depth.depth, lambda done: {}),
-    "width": (width.runs, lambda done: {}),
-    "skips": (skips.skips, lambda done: {}),
-    "variants": (variants.variants, lambda done: {}),
-    "comparison": (comparison.comparison, lambda done: {}),
-    "robustness": (robustness.robustness, lambda done: {}),
-    "cost": (cost.cost, lambda done: {}),
+#: Name -> module with a function ``runs()`` and, where results are summarised, ``summarise(runs)``.
+STUDIES: dict[str, ModuleType] = {
+    "baselines": baselines,
+    "skip_and_start": skip_and_start,
+    "generalisation": generalisation,
+    "depth": depth,
+    "width": width,
+    "skips": skips,
+    "variants": variants,
+    "comparison": comparison,
+    "rates": rates,
+    "robustness": robustness,
+    "cost": cost,
 }
-
 
 result = results.load
 
 
-def run(name: str, out: Path | None = None, study: tuple | None = None) -> dict:
-    """Run what is missing of study ``name`` and store the result.
+def run(
+    name: str,
+    out: Path | None = None,
+    study: tuple[Callable[[], list[Run]], Callable[[list[dict]], dict] | None] | None = None,
+    *,
+    renew: bool = False,
+) -> results.Study:
+    """Compute what is missing of study ``name`` and store the result.
 
     Args:
         name: Key of :data:`STUDIES`.
-        out: Folder of the result; ``weights/results`` if None.
-        study: Functions that make and summarise the runs; those of :data:`STUDIES` if None.
+        out: Folder of the result, which the study begins with. If None, ``weights/results`` of
+            :func:`ippy.paths.output_dir`; it begins with the book's.
+        study: Functions that list and summarise the runs; those of :data:`STUDIES` if None.
+        renew: Compute those, too, whose code has changed since.
     """
-    make_runs, summarise = study or STUDIES[name]
-    source = Path(inspect.getsourcefile(make_runs))
-    code = hashlib.sha256(source.read_bytes()).hexdigest()[:8]  # other settings: start anew
-    partial_path = paths.cache_dir() / "studies" / f"{name}-{code}.json"
-    done = json.loads(partial_path.read_text("utf-8")) if partial_path.is_file() else {}
-    runs = make_runs()
-    for key in tqdm([key for key in runs if key not in done], desc=name, unit="run"):
-        start = time.perf_counter()
-        done[key] = {**runs[key](), "seconds": round(time.perf_counter() - start, 1)}
-        atomic_write({partial_path: json.dumps(done).encode()})
-    stored = {
-        "study": name,
-        **summarise(done),
-        "seconds": round(sum(value["seconds"] for value in done.values())),
-        "machine": host.machine(),
-        "runs": {key: done[key] for key in runs},
-    }
-    text = json.dumps(stored, indent=1) + "\n"
-    path = Path(out or paths.WEIGHTS / "results") / f"{name}.json"
-    atomic_write({path: text.encode()})
-    partial_path.unlink(missing_ok=True)
-    return stored
+    make_runs, summarise = study or _functions(name)
+    path = Path(out or paths.output_dir() / "results") / f"{name}.json"
+    start = path if out or path.is_file() else _stored(name)
+    return runner.perform(name, make_runs(), summarise, path, start=start, renew=renew)
+
+
+def stale(name: str) -> list[str]:
+    """What of a stored study is missing or out of date, one line for each run.
+
+    A run of other code than today's is named, too; whether that code computes anything else, only
+    ``python -m ippy study NAME --renew`` can tell.
+    """
+    return runner.stale(_functions(name)[0](), _stored(name))
+
+
+def accept(name: str) -> results.Study:
+    """Say that the stored runs of a study hold, although the text of their code has changed.
+
+    Raises:
+        ValueError: If runs are missing or depend on something else than today's.
+    """
+    make_runs, summarise = _functions(name)
+    return runner.accept(name, make_runs(), summarise, _stored(name))
+
+
+def _stored(name: str) -> Path:
+    return paths.WEIGHTS / "results" / f"{name}.json"
+
+
+def _functions(name: str) -> tuple[Callable[[], list[Run]], Callable[[list[dict]], dict] | None]:
+    module = STUDIES[name]
+    return module.runs, getattr(module, "summarise", None)

@@ -1,18 +1,22 @@
 """Regularisation parameters of the classical methods, chosen on training images."""
 
-from collections.abc import Callable
 from functools import partial
 
 from ippy import datasets, evaluation, metrics
-from ippy.tasks import SHAPE, measure, task_operator
+from ippy.studies.runner import Run, identity
+from ippy.tasks import SHAPE, TASKS, measure, task_operator
+
+__all__ = ["LAMBDAS", "NOISE_LEVELS", "runs", "summarise"]
 
 LAMBDAS = {
     "Tikhonov": [round(10 ** (k / 6), 6) for k in range(-18, 1)],
     "TV": [round(10 ** (k / 6), 6) for k in range(-24, -5)],
 }
+NOISE_LEVELS = (0.01, 0.05, 0.2)
 
 
-def _baseline(noise_level: float) -> dict:
+def _search(noise_level: float) -> dict:
+    """Mean PSNR of each method with each parameter."""
     images = datasets.materialise(datasets.SyntheticDataset(8, SHAPE, split="train")).float() / 255
     K, psnr = task_operator(), {}
     y_delta = measure(images, K, noise_level)
@@ -24,13 +28,19 @@ def _baseline(noise_level: float) -> dict:
     return {"psnr": psnr}
 
 
-def baselines() -> dict[str, Callable]:
-    return {f"{level:g}": partial(_baseline, level) for level in (0.01, 0.05, 0.2)}
+def runs() -> list[Run]:
+    """One run for each noise level."""
+    depends = identity(LAMBDAS, TASKS["deblurring"].probe(), datasets.GENERATOR_VERSION)
+    return [Run({"noise_level": level}, partial(_search, level), depends) for level in NOISE_LEVELS]
 
 
-def choose(done: dict) -> dict:
-    best = {
-        level: {m: LAMBDAS[m][max(range(len(v)), key=v.__getitem__)] for m, v in r["psnr"].items()}
-        for level, r in done.items()
+def summarise(runs: list[dict]) -> dict:
+    """The parameters that were tried, and the best of each method for each noise level."""
+    chosen = {
+        f"{run['noise_level']:g}": {
+            method: LAMBDAS[method][max(range(len(psnr)), key=psnr.__getitem__)]
+            for method, psnr in run["psnr"].items()
+        }
+        for run in runs
     }
-    return {"lambdas": LAMBDAS, "chosen": best}
+    return {"lambdas": LAMBDAS, "chosen": chosen}

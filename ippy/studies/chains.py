@@ -1,5 +1,7 @@
 """The small networks that the chapter on residual learning compares, and how they are trained."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -8,7 +10,16 @@ from ippy.models import SimpleCNN, identity_init
 from ippy.networks import Recipe
 from ippy.tasks import SHAPE, task_operator
 
-__all__ = ["SMALL", "Chain", "DeepChain", "fit", "images_of", "three_layers"]
+__all__ = ["SMALL", "Chain", "DeepChain", "fit", "he_init", "images_of", "three_layers"]
+
+
+def he_init(model: nn.Module) -> None:
+    """Initialise all convolutions after He et al. (ICCV 2015), biases with zero."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 class Chain(nn.Module):
@@ -36,9 +47,7 @@ class DeepChain(nn.Module):
         self.first = nn.Conv2d(1, width, 3, padding=1)
         self.layers = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth))
         self.last = nn.Conv2d(width, 1, 3, padding=1)
-        for conv in (self.first, *self.layers, self.last):
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            nn.init.zeros_(conv.bias)
+        he_init(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, 1, H, W) to (N, 1, H, W)."""
@@ -51,6 +60,7 @@ class DeepChain(nn.Module):
 
 
 def images_of(kind: str, n_train: int = 400, n_val: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
+    """Training and validation images of one kind, uint8 (N, 1, 256, 256)."""
     return (
         datasets.materialise(datasets.SyntheticDataset(n_train, SHAPE, kind=kind, split="train")),
         datasets.materialise(datasets.SyntheticDataset(n_val, SHAPE, kind=kind, split="val")),
@@ -60,7 +70,8 @@ def images_of(kind: str, n_train: int = 400, n_val: int = 16) -> tuple[torch.Ten
 SMALL = Recipe("SimpleCNN", steps=1000, batch_size=8, crop=64, schedule="constant", val_every=100)
 
 
-def fit(model: nn.Module, kind: str, recipe: Recipe, **options) -> dict:
+def fit(model: nn.Module, kind: str, recipe: Recipe, **options: Any) -> dict:
+    """Train a network on images of one kind; its validation error step by step."""
     images, val_images = images_of(kind)
     operator = task_operator()
     history = training.train(
@@ -75,6 +86,7 @@ def fit(model: nn.Module, kind: str, recipe: Recipe, **options) -> dict:
 
 
 def three_layers(skip: bool, identity: bool, seed: int) -> Chain:
+    """The book's CNN with or without a skip around it, initialised with ``seed``."""
     torch.manual_seed(seed)
     body = SimpleCNN(1, 1, 32)
     if identity:

@@ -1,31 +1,33 @@
-"""Every network and classical method: quality, error by frequency, vessels, learning rates."""
+"""Every network and classical method: quality, error by frequency, vessels."""
 
-from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ippy import evaluation
-from ippy.networks import NETWORKS
 from ippy.seeds import generator_for
-from ippy.studies import trained
 from ippy.studies.measures import (
     CLASSICAL,
     SEEDS,
     Method,
+    Subject,
     apply,
+    classical,
+    deblurring,
     facts,
     inside,
-    method,
     quality,
     rounded,
+    shipped,
+    short,
     test_pairs,
 )
+from ippy.studies.runner import Run
 from ippy.tasks import measure, task_operator
 
-__all__ = ["CONTRASTS", "H_EDGES", "comparison", "error_by_frequency", "insert_vessels", "vessels"]
+__all__ = ["CONTRASTS", "H_EDGES", "error_by_frequency", "insert_vessels", "vessels"]
 
 #: Edges of the intervals of $|H|$.
 H_EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
@@ -46,7 +48,9 @@ def error_by_frequency(x_hat: Tensor, x: Tensor) -> list[float]:
     strength = task_operator().transfer_function().abs()
     error, image = ((torch.fft.fft2(t.double()).abs() ** 2).sum((0, 1)) for t in (x_hat - x, x))
     bins = torch.bucketize(strength, torch.tensor(H_EDGES[1:-1], dtype=strength.dtype))
-    return [(error[bins == b].sum() / image[bins == b].sum()).item() for b in range(7)]
+    return [
+        (error[bins == b].sum() / image[bins == b].sum()).item() for b in range(len(H_EDGES) - 1)
+    ]
 
 
 def insert_vessels(x: Tensor, index: int, contrast: float) -> tuple[Tensor, list[tuple[int, int]]]:
@@ -93,7 +97,8 @@ def vessels(f: Method | nn.Module) -> dict:
         Contrast -> ``with``: amplitudes in images that hold the vessels; ``without``: at the same
         places of the same images without them.
     """
-    K, found, residual = task_operator(), {}, None
+    K, residual = task_operator(), None
+    found: dict[str, dict[str, list[float]]] = {}
     for contrast in CONTRASTS:
         plain, drawn, places = _vessel_images(contrast)
         if residual is None:
@@ -109,27 +114,20 @@ def vessels(f: Method | nn.Module) -> dict:
     return found
 
 
-def _comparison(name: str, seed: int | str) -> dict:
-    f = method(name, seed)
+def _compare(subject: Subject) -> dict:
+    f, history = subject.load()
     y_delta, x = test_pairs()
     return {
-        **facts(name, seed, f),
+        **facts(f, history),
         **quality(f),
         "frequency": rounded(error_by_frequency(apply(f, y_delta), x)),
         "vessels": vessels(f),
     }
 
 
-def _rate(name: str, lr: float) -> dict:
-    return facts(name, 0, method(name, 0, lr), lr)
-
-
-def comparison() -> dict[str, Callable]:
-    found = {f"{name}, {s}": partial(_comparison, name, s) for s in SEEDS for name in NETWORKS}
-    found |= {f"{name}, shipped": partial(_comparison, name, "shipped") for name in NETWORKS}
-    found |= {f"{name}, classical": partial(_comparison, name, "classical") for name in CLASSICAL}
-    return found | {
-        f"{name}, rate {lr:g}": partial(_rate, name, lr)
-        for name in NETWORKS
-        for lr in trained.RATES
-    }
+def runs() -> list[Run]:
+    """Short trainings with every seed, every shipped network, the classical methods."""
+    subjects = [short(name, seed) for seed in SEEDS for name in deblurring()]
+    subjects += [shipped(name) for name in deblurring()]
+    subjects += [classical(name) for name in CLASSICAL]
+    return [subject.run(_compare, H_EDGES, CONTRASTS) for subject in subjects]

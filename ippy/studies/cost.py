@@ -1,30 +1,36 @@
-"""Arithmetic and time of a reconstruction."""
+"""Arithmetic and time of a reconstruction. Times of one machine only can be compared."""
 
 import time
-from collections.abc import Callable
-from functools import partial
+from statistics import median
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ippy.networks import NETWORKS
-from ippy.studies.measures import CLASSICAL, apply, method, test_pairs
+from ippy.studies.measures import Subject, apply, classical, deblurring, shipped, test_pairs
+from ippy.studies.runner import Run
+
+__all__ = ["REPEATS", "runs"]
+
+REPEATS = 7
 
 
-def _cost(name: str) -> dict:
-    f = method(name, "classical" if name in CLASSICAL else "shipped")
+def _cost(subject: Subject) -> dict:
+    f, _ = subject.load()
     y_delta, found, times = test_pairs(1)[0], {}, []
     if isinstance(f, nn.Module):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             f(y_delta)
         found["flops"] = counter.get_total_flops()
-    for _ in range(7):
+    for _ in range(REPEATS):
         start = time.perf_counter()
         apply(f, y_delta)
         times.append(time.perf_counter() - start)
-    return found | {"inference_seconds": sorted(times)[3]}
+    return found | {"inference_seconds": median(times)}
 
 
-def cost() -> dict[str, Callable]:
-    return {name: partial(_cost, name) for name in (*NETWORKS, "Tikhonov", "TV")}
+def runs() -> list[Run]:
+    """Every network that has weights, and the classical methods."""
+    subjects = [shipped(name) for name in deblurring()]
+    subjects += [classical(name) for name in ("Tikhonov", "TV")]
+    return [subject.run(_cost) for subject in subjects]

@@ -1,45 +1,111 @@
-"""What several studies measure on a trained network: quality, and facts about its training.
+"""What several studies measure, networks and classical methods, and measures they share.
 
 All networks and classical methods are given the same test images and noise; values per image are
 stored, so that pages can compare image by image.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
 
-from ippy import evaluation, metrics, weights
+from ippy import datasets, evaluation, metrics, results, weights
+from ippy.networks import NETWORKS
 from ippy.studies import trained
-from ippy.tasks import measure, task_operator
+from ippy.studies.runner import Run, identity
+from ippy.tasks import NOISE_LEVEL, TASKS, measure, task_operator
 
 __all__ = [
     "CLASSICAL",
     "SEEDS",
     "Method",
+    "Subject",
     "apply",
+    "classical",
+    "deblurring",
     "facts",
     "inside",
-    "method",
     "quality",
     "rounded",
+    "shipped",
+    "short",
     "test_pairs",
 ]
 
 Method = Callable[[Tensor], Tensor]
 #: Seeds of the short trainings.
 SEEDS = (0, 1, 2)
+#: Methods that are not trained.
 CLASSICAL = ("measurement", "Tikhonov", "TV")
 
 
-def method(name: str, seed: int | str, lr: float = 1e-3) -> Method | nn.Module:
-    """The network or classical method of a run, from measurements to reconstructions."""
-    if name == "measurement":
-        return lambda y_delta: y_delta
-    if name in CLASSICAL:
-        return evaluation.baselines(task_operator())[name]
-    return weights.load(name) if seed == "shipped" else trained.trained(name, seed, lr)[0]
+@dataclass(frozen=True)
+class Subject:
+    """What a study measures: a network or a classical method.
+
+    Args:
+        fields: What tells it from others, for :class:`ippy.studies.Run`.
+        load: Gives the network or method, and the history of its training or None.
+        depends: What it depends on, as a hash.
+        code: Functions and names whose code decides what it is.
+        missing: Why it cannot be measured here.
+    """
+
+    fields: dict
+    load: Callable[[], tuple[Method | nn.Module, dict | None]]
+    depends: str
+    code: tuple[Callable | str, ...]
+    missing: str = ""
+
+    def run(self, measure: Callable[["Subject"], dict], *settings: object) -> Run:
+        """The run that measures it; ``settings`` are plain data that the result depends on."""
+        depends = identity(self.depends, *settings) if settings else self.depends
+        code = (measure, *self.code)
+        return Run(self.fields, partial(measure, self), depends, code, self.missing)
+
+
+def deblurring() -> list[str]:
+    """Keys of the networks that are trained for the book's deblurring task."""
+    return [key for key, network in NETWORKS.items() if network.recipe.task == "deblurring"]
+
+
+def short(name: str, seed: int, lr: float | None = None) -> Subject:
+    """A network after a short training; with the usual learning rate if ``lr`` is None."""
+    variant, rate = trained.variant(name), lr or trained.LR
+    base = None if variant.base == name else variant.base
+    fields = {"network": name, "base": base, **variant.settings(), "seed": seed, "lr": lr}
+    return Subject(
+        {field: value for field, value in fields.items() if value is not None},
+        partial(trained.trained, name, seed, rate),
+        trained.depends(name, seed, rate),
+        trained.code(name),
+    )
+
+
+def shipped(key: str) -> Subject:
+    """A network with the weights that come with the book."""
+    fields, found = {"network": key, "weights": "shipped"}, weights.WEIGHTS_DIR / f"{key}.pth"
+    code = (f"ippy.models.{NETWORKS[key].recipe.model}",)
+    if not found.is_file():
+        missing = f"it has no weights; train them with 'python -m ippy train {key}'"
+        return Subject(fields, lambda: (weights.load(key), None), "", code, missing)
+    sha256 = weights.read_card(key)["sha256"][:12]
+    return Subject(fields, lambda: (weights.load(key), None), sha256, code)
+
+
+def classical(name: str) -> Subject:
+    """A classical method with its chosen parameter; ``"measurement"`` does nothing."""
+    chosen = results.load("baselines")["chosen"][f"{NOISE_LEVEL:g}"]
+    depends = identity(chosen.get(name), TASKS["deblurring"].probe(), datasets.GENERATOR_VERSION)
+
+    def load() -> tuple[Method, None]:
+        if name == "measurement":
+            return (lambda y_delta: y_delta), None
+        return evaluation.baselines(task_operator())[name], None
+
+    return Subject({"network": name}, load, depends, (evaluation.baselines, task_operator))
 
 
 def apply(f: Method | nn.Module, y_delta: Tensor) -> Tensor:
@@ -84,12 +150,12 @@ def quality(f: Method | nn.Module) -> dict:
     return found
 
 
-def facts(name: str, seed: int | str, f: Method | nn.Module, lr: float = 1e-3) -> dict:
-    if not isinstance(f, nn.Module):
-        return {}
-    n = sum(p.numel() for p in f.parameters())
-    if seed == "shipped":
-        return {"parameters": n}
-    history = trained.trained(name, seed, lr)[1]
-    val = {"val_step": history["val_step"], "val_mse": rounded(history["val_mse"])}
-    return {"parameters": n, "train_seconds": round(history["seconds"]), **val}
+def facts(f: Method | nn.Module, history: dict | None) -> dict:
+    """The size of a network, and how its short training went."""
+    found: dict = {}
+    if isinstance(f, nn.Module):
+        found["parameters"] = sum(p.numel() for p in f.parameters())
+    if history:
+        found["train_seconds"] = round(history["seconds"])
+        found |= {"val_step": history["val_step"], "val_mse": rounded(history["val_mse"])}
+    return found

@@ -1,20 +1,28 @@
 """Networks and classical methods away from the task that they were made for."""
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
 from ippy import datasets, evaluation, metrics
 from ippy.images import sample_image
-from ippy.networks import NETWORKS
 from ippy.operators import Operator
 from ippy.studies import trained
-from ippy.studies.measures import CLASSICAL, SEEDS, Method, apply, method, test_pairs
+from ippy.studies.measures import (
+    CLASSICAL,
+    SEEDS,
+    Method,
+    Subject,
+    apply,
+    classical,
+    deblurring,
+    shipped,
+    short,
+    test_pairs,
+)
+from ippy.studies.runner import Run
 from ippy.tasks import NOISE_LEVEL, SHAPE, measure, task_operator
 
-__all__ = ["ANGLES", "LENGTHS", "NOISE_LEVELS", "WORLDS", "robustness"]
+__all__ = ["ANGLES", "LENGTHS", "NOISE_LEVELS", "WORLDS"]
 
 #: Noise levels, angles in degrees and lengths in pixels of the blurs, and kinds of images.
 NOISE_LEVELS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1)
@@ -34,8 +42,9 @@ def _mean_psnr(f: Method | nn.Module, x: Tensor, K: Operator, level: float = NOI
     return round(metrics.psnr(x_hat, x).mean().item(), 3)
 
 
-def _robustness(name: str, seed: int | str) -> dict:
-    f, K, x = method(name, seed), task_operator(), test_pairs(16)[1]
+def _measure(subject: Subject) -> dict:
+    """Mean PSNR along each knob."""
+    (f, _), K, x = subject.load(), task_operator(), test_pairs(16)[1]
     return {
         "noise": [_mean_psnr(f, x, K, level) for level in NOISE_LEVELS],
         "angle": [_mean_psnr(f, x, task_operator(motion_angle=float(a))) for a in ANGLES],
@@ -44,10 +53,10 @@ def _robustness(name: str, seed: int | str) -> dict:
     }
 
 
-def robustness() -> dict[str, Callable]:
-    found = {
-        f"{n}, {s}": partial(_robustness, n, s) for s in SEEDS for n in ("UNet", "UNet, ranges")
-    }
-    found |= {f"{name}, shipped": partial(_robustness, name, "shipped") for name in NETWORKS}
-    found |= {f"{name}, classical": partial(_robustness, name, "classical") for name in CLASSICAL}
-    return found
+def runs() -> list[Run]:
+    """The UNet trained on one task or on ranges, every shipped network, the classical methods."""
+    subjects = [short(name, seed) for seed in SEEDS for name in ("UNet", "UNet, ranges")]
+    subjects += [shipped(name) for name in deblurring()]
+    subjects += [classical(name) for name in CLASSICAL]
+    knobs = (NOISE_LEVELS, ANGLES, LENGTHS, WORLDS)  # a curve has one value for each
+    return [subject.run(_measure, *knobs) for subject in subjects]

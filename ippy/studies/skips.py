@@ -1,16 +1,37 @@
 """What a UNet loses without its skips, and what a trained one misses without a level."""
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
 from ippy import evaluation, metrics, models
-from ippy.studies import trained
-from ippy.studies.measures import SEEDS, facts, method, quality, rounded, test_pairs
+from ippy.studies.measures import (
+    SEEDS,
+    Subject,
+    facts,
+    quality,
+    rounded,
+    shipped,
+    short,
+    test_pairs,
+)
+from ippy.studies.runner import Run
 
-__all__ = ["live_channels", "skips", "without_level"]
+__all__ = ["LEVELS", "live_channels", "without_level"]
+
+#: The levels of a UNet with three poolings, from above.
+LEVELS = ("enc1", "enc2", "enc3", "bottleneck")
+#: What is trained briefly, and whose shipped weights are measured, too.
+TRAINED = (
+    "UNet without skips, default start",
+    "UNet + global skip",
+    "UNet without skips + global skip",
+    "UNet + global skip, He start",
+    "UNet without skips + global skip, He start",
+    "UNet",
+    "UNet, default start",
+    "UNet, two poolings",
+)
+SHIPPED = ("UNet", "ResidualUNet", "AttentionUNet")
 
 
 def without_level(model: models.SimpleUNet, level: str, y_delta: Tensor) -> Tensor:
@@ -45,11 +66,12 @@ def live_channels(model: nn.Module, y_delta: Tensor) -> dict[str, tuple[int, int
         model: A UNet, or a network around one in its attribute ``body``.
         y_delta: Measurements (N, 1, H, W).
     """
-    unet, found, handles = getattr(model, "body", model), {}, []
-    for level in ("enc1", "enc2", "enc3", "bottleneck"):
+    unet, handles = getattr(model, "body", model), []
+    found: dict[str, tuple[int, int]] = {}
+    for level in LEVELS:
 
-        def count(_, __, out: Tensor, level: str = level) -> None:
-            live = (out.amax((0, 2, 3)) > 0).sum().item()
+        def count(_: nn.Module, __: tuple, out: Tensor, level: str = level) -> None:
+            live = int((out.amax((0, 2, 3)) > 0).sum())
             found[level] = (live, out.shape[1])
 
         if hasattr(unet, level):
@@ -62,23 +84,21 @@ def live_channels(model: nn.Module, y_delta: Tensor) -> dict[str, tuple[int, int
     return found
 
 
-def _skips(name: str, seed: int | str) -> dict:
-    f = method(name, seed)
+def _measure(subject: Subject) -> dict:
+    f, history = subject.load()
+    assert isinstance(f, nn.Module), "this study has no classical method"
     live = live_channels(f, test_pairs(8)[0])
-    found = facts(name, seed, f) | quality(f) | {"live": live}
-    if name == "UNet":
+    found = facts(f, history) | quality(f) | {"live": live}
+    if isinstance(f, models.SimpleUNet) and subject.fields["network"] == "UNet":
         y_delta, x = test_pairs()
-        for level in ("enc1", "enc2", "enc3", "bottleneck"):
-            found[f"psnr without {level}"] = rounded(
-                metrics.psnr(without_level(f, level, y_delta), x)
-            )
+        for level in LEVELS:
+            psnr = metrics.psnr(without_level(f, level, y_delta), x)
+            found[f"psnr without {level}"] = rounded(psnr)
     return found
 
 
-def skips() -> dict[str, Callable]:
-    names = [name for name in trained.BUILDERS if "skip" in name and "Residual" not in name]
-    names += ["UNet", "UNet, default start", "UNet, two poolings"]
-    found = {f"{name}, {s}": partial(_skips, name, s) for s in SEEDS for name in names}
-    for name in ("UNet", "ResidualUNet", "AttentionUNet"):
-        found[f"{name}, shipped"] = partial(_skips, name, "shipped")
-    return found
+def runs() -> list[Run]:
+    """Short trainings with every seed, then the shipped networks."""
+    subjects = [short(name, seed) for seed in SEEDS for name in TRAINED]
+    subjects += [shipped(name) for name in SHIPPED]
+    return [subject.run(_measure) for subject in subjects]

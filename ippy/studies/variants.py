@@ -1,19 +1,38 @@
 """The UNets beside each other: residual blocks and global skips, gates, nested skips."""
 
-from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 from torch import Tensor
 
 from ippy import evaluation, metrics, models
-from ippy.studies.measures import SEEDS, facts, method, quality, rounded, test_pairs
+from ippy.networks import NETWORKS
+from ippy.studies.measures import (
+    SEEDS,
+    Subject,
+    deblurring,
+    facts,
+    quality,
+    rounded,
+    shipped,
+    short,
+    test_pairs,
+)
+from ippy.studies.runner import Run
 
-__all__ = ["variants", "with_mean_attention"]
+__all__ = ["with_mean_attention"]
+
+#: Trained briefly beside the UNets of the book.
+OTHERS = (
+    "UNet + global skip",
+    "ResidualUNet + global skip",
+    "UNet, two poolings",
+    "UNet, 16 channels",
+)
 
 
 def with_mean_attention(model: models.AttentionUNet, y_delta: Tensor) -> Tensor:
     """Reconstruct with each gate's weights replaced by their mean over the image."""
-    gates = [block.attn for block in (model.dec1, model.dec2, model.dec3)]
+    gates: list[Any] = [block.attn for block in (model.dec1, model.dec2, model.dec3)]
     for gate in gates:
         gate.alpha = lambda g, s, gate=gate: models.AttentionGate.alpha(gate, g, s).mean(
             (2, 3), keepdim=True
@@ -25,18 +44,18 @@ def with_mean_attention(model: models.AttentionUNet, y_delta: Tensor) -> Tensor:
             del gate.alpha
 
 
-def _variants(name: str, seed: int | str) -> dict:
-    f = method(name, seed)
-    found = facts(name, seed, f) | quality(f)
-    if name == "AttentionUNet":
+def _measure(subject: Subject) -> dict:
+    f, history = subject.load()
+    found = facts(f, history) | quality(f)
+    if isinstance(f, models.AttentionUNet):
         y_delta, x = test_pairs()
         found["psnr mean attention"] = rounded(metrics.psnr(with_mean_attention(f, y_delta), x))
     return found
 
 
-def variants() -> dict[str, Callable]:
-    names = ["UNet", "UNet + global skip", "ResidualUNet", "ResidualUNet + global skip"]
-    names += ["AttentionUNet", "UNetPP", "UNet, two poolings", "UNet, 16 channels"]
-    found = {f"{name}, {s}": partial(_variants, name, s) for s in SEEDS for name in names}
-    shipped = ("UNet", "ResidualUNet", "AttentionUNet", "UNetPP")
-    return found | {f"{name}, shipped": partial(_variants, name, "shipped") for name in shipped}
+def runs() -> list[Run]:
+    """Short trainings with every seed, then the shipped networks."""
+    unets = [name for name in deblurring() if NETWORKS[name].group == "unet"]
+    subjects = [short(name, seed) for seed in SEEDS for name in (*unets, *OTHERS)]
+    subjects += [shipped(name) for name in unets]
+    return [subject.run(_measure) for subject in subjects]

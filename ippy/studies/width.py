@@ -19,9 +19,10 @@ from ippy.networks import Recipe
 from ippy.operators import Blurring, CTProjector
 from ippy.receptive_field import receptive_field
 from ippy.seeds import generator_for
+from ippy.studies.runner import Run, identity
 from ippy.tasks import measure, task_operator
 
-__all__ = ["DILATIONS", "TASKS", "Corrector", "best_linear", "linear_psnr", "pairs", "runs"]
+__all__ = ["DILATIONS", "TASKS", "Corrector", "best_linear", "linear_psnr", "pairs"]
 
 SHAPE = (128, 128)
 RECIPE = Recipe("Corrector", steps=400, batch_size=4, crop=None, lr=1e-3)
@@ -35,7 +36,7 @@ DILATIONS = {
     73: (1, 2, 4, 8, 12, 8, 1),
     127: (1, 2, 4, 8, 16, 31, 1),
 }
-DEPTHS = (4, 12)
+DEPTHS, POOLINGS = (4, 12), (2, 3)
 
 
 class Corrector(nn.Module):
@@ -51,7 +52,8 @@ class Corrector(nn.Module):
         convolutions = [m for m in body.modules() if isinstance(m, nn.Conv2d)]
         for conv in convolutions:
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            nn.init.zeros_(conv.bias)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
         nn.init.zeros_(convolutions[-1].weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,13 +70,17 @@ def chain(dilations: Sequence[int], width: int = WIDTH) -> Corrector:
     return Corrector(nn.Sequential(*layers[:-1]))
 
 
-NETWORKS: dict[str, Callable[[], Corrector]] = {
-    **{f"dilation, {field}": partial(chain, d) for field, d in DILATIONS.items()},
-    **{f"depth, {n}": partial(chain, (1,) * n) for n in DEPTHS},
-    **{
-        f"stride, {n} poolings": lambda n=n: Corrector(SimpleUNet(base_ch=8, levels=n))
-        for n in (2, 3)
-    },
+def unet(poolings: int) -> Corrector:
+    """A small UNet."""
+    return Corrector(SimpleUNet(base_ch=8, levels=poolings))
+
+
+#: By what a network reaches far, and its size: field of the dilated chain in pixels, number of
+#: layers, number of poolings.
+NETWORKS: dict[tuple[str, int], Callable[[], Corrector]] = {
+    **{("dilation", field): partial(chain, d) for field, d in DILATIONS.items()},
+    **{("depth", n): partial(chain, (1,) * n) for n in DEPTHS},
+    **{("stride", n): partial(unet, n) for n in POOLINGS},
 }
 
 
@@ -158,10 +164,10 @@ def linear_psnr(task: str, widths: Sequence[int]) -> dict[int, float]:
 # --- the networks ---
 
 
-def fit(task: str, network: str, seed: int) -> dict:
+def fit(task: str, network: str, size: int, seed: int) -> dict:
     """Train one network; its receptive field, parameters and validation error."""
     torch.manual_seed(seed)
-    model = NETWORKS[network]()
+    model = NETWORKS[network, size]()
     training.train(model, _Batches(task), RECIPE, progress=False)
     y_delta, x = pairs(task, "val")
     x_hat = evaluation.reconstruct(model, y_delta)
@@ -186,11 +192,16 @@ class _Batches:
         return self.y_delta[chosen], self.x[chosen]
 
 
-def runs() -> dict[str, Callable[[], dict]]:
+def runs() -> list[Run]:
     """Every network on every task, three seeds."""
-    return {
-        f"{task}, {network}, {seed}": partial(fit, task, network, seed)
+    depends = identity(RECIPE, N_TRAIN, N_VAL, N_VIEWS, WIDTH, SHAPE, datasets.GENERATOR_VERSION)
+    return [
+        Run(
+            {"task": task, "network": network, "size": size, "seed": seed},
+            partial(fit, task, network, size, seed),
+            depends,
+        )
         for seed in range(3)
         for task in TASKS
-        for network in NETWORKS
-    }
+        for network, size in NETWORKS
+    ]

@@ -92,7 +92,7 @@ def load_or_train(
     Args:
         key: Key of :data:`ippy.networks.NETWORKS`, such as ``"UNet"``.
         data: Folder with training images; procedural images if None.
-        weights_dir: Folder of the weight files; the book's ``weights`` if None.
+        weights_dir: Folder of the weight files; as in :func:`ippy.weights.load` if None.
 
     Returns:
         The network in evaluation mode and its history.
@@ -101,17 +101,16 @@ def load_or_train(
         KeyError: If there is no such network.
         ValueError: If the weights are there but damaged; nothing is overwritten.
     """
-    recipe, folder = find(key).recipe, Path(weights_dir or paths.WEIGHTS)
+    recipe = find(key).recipe
     mode = os.environ.get("IPPY_TRAIN", "")
     if mode not in ("", "quick"):
         raise ValueError(f"IPPY_TRAIN is {mode!r}; set it to 'quick' or leave it unset")
     if mode == "quick":
         return _train_live(key, data)
-    path = folder / f"{key}.pth"
+    path = Path(weights_dir) / f"{key}.pth" if weights_dir else paths.weight_file(key)
     if not path.is_file():
-        target = Path(weights_dir or paths.output_dir())
-        print(f"{key}: no weights in {folder.name}/, training for {recipe.steps} steps")
-        return train_and_save(key, data=data, weights_dir=target, resume=True)
+        print(f"{key}: no weights in {path.parent.name}/, training for {recipe.steps} steps")
+        return train_and_save(key, data=data, weights_dir=path.parent, resume=True)
     model, card = weights.load(path), weights.read_card(path)
     steps = card["recipe"]["steps"]
     print(f"{key}: {card['parameters']:,} parameters, trained for {steps:,} steps")

@@ -1,18 +1,19 @@
 // The lab: a figure in which the reader blurs an image, adds noise and lets the book's methods undo both. It replaces
-// the picture in a box of class "lab"; what is computed stands in math.js, what takes long runs in worker.js.
+// the picture in a box of class "lab"; what is computed stands in math.js, what takes long runs in worker.js. The box
+// says which methods it offers (data-offers) and which are ticked at first (data-ticked), by keys or groups; which
+// there are, with their titles and in their order, the build says in the page's "lab-facts".
 import { blur, gaussianNoise, motionTaps, psnr, SIDE } from "./math.js";
 
 const facts = JSON.parse(document.getElementById("lab-facts").textContent);
 const files = new URL("lab/", new URL(document.documentElement.dataset.content_root ?? "./", document.baseURI));
 const address = (name) => new URL(name, files).href;
 const task = { length: facts.task.kernel_size, angle: facts.task.motion_angle, level: facts.task.noise_level };
-const networks = new Map(facts.networks.map((network) => [network.name, network]));
-const CLASSICAL = ["Tikhonov", "TV"], UNETS = ["UNet", "ResidualUNet", "AttentionUNet", "UNetPP"];
-/** What a page's lab offers, by its class: first the methods that are ticked at the start. */
-const OFFERS = {
-  "lab-residual": [["SimpleCNN", "ResCNN"], ["SimpleCNN", "ResCNN"]],
-  "lab-comparison": [["TV", "UNet"], ["TV", "ResCNN", ...UNETS]],
-  "lab-all": [["TV", "ResCNN", "UNet"], ["Tikhonov", "TV", "SimpleCNN", "ResCNN", ...UNETS]],
+const methods = new Map([...facts.classical, ...facts.networks].map((method) => [method.key, method]));
+const isNetwork = (key) => "file" in methods.get(key);
+/** Keys of the methods that a list of keys and groups names. */
+const named = (list = "") => {
+  const names = new Set(list.split(" "));
+  return [...methods.values()].filter(({ key, group }) => names.has(key) || names.has(group)).map(({ key }) => key);
 };
 const BACKING = 2 * SIDE; // pixels of a panel's canvas along one side
 const LENS = { side: 192, zoom: 3 }; // pixels of the canvas, and how much larger than the panel the lens shows
@@ -82,10 +83,8 @@ function make(tag, attributes = {}, ...children) {
 
 class Lab {
   constructor(box) {
-    const offer = Object.keys(OFFERS).find((name) => box.classList.contains(name)) ?? "lab-all";
-    const [ticked, methods] = OFFERS[offer];
-    this.methods = methods;
-    this.ticked = new Set(ticked);
+    this.methods = named(box.dataset.offers);
+    this.ticked = new Set(named(box.dataset.ticked).filter((key) => this.methods.includes(key)));
     this.state = { ...task, seed: 1, told: false, errors: false, live: false };
     this.results = new Map();
     this.lens = null;
@@ -118,18 +117,18 @@ class Lab {
       ...facts.samples.map(({ title }, i) => make("option", { value: i, text: title })));
     this.input = make("input", { type: "file", accept: "image/*", class: "lab-file", "aria-label": "Your own image",
       onchange: () => this.input.files.length && this.take(this.input.files[0]) });
-    const method = (name) => {
-      const network = networks.get(name), size = network ? ` (${megabytes(network.bytes)})` : "";
-      const tick = make("input", { type: "checkbox", checked: this.ticked.has(name), onchange: () => {
-        this.ticked[tick.checked ? "add" : "delete"](name);
+    const method = (key) => {
+      const { title, bytes } = methods.get(key), size = bytes ? ` (${megabytes(bytes)})` : "";
+      const tick = make("input", { type: "checkbox", value: key, checked: this.ticked.has(key), onchange: () => {
+        this.ticked[tick.checked ? "add" : "delete"](key);
         this.panels();
         this.start();
       } });
-      return make("label", {}, tick, ` ${name}${size}`);
+      return make("label", {}, tick, ` ${title}${size}`);
     };
     const told = make("input", { type: "checkbox", onchange: () => {
       this.state.told = told.checked;
-      this.forget(...CLASSICAL);
+      this.forget(...facts.classical.map(({ key }) => key));
       this.start();
     } });
     const view = (text, errors) => make("label", {}, make("input", { type: "radio", name: `${id}-view`,
@@ -142,7 +141,7 @@ class Lab {
     this.grid = make("div", { class: "lab-panels", role: "group", tabindex: 0, onkeydown: (event) => this.key(event),
       "aria-label": "Images. Arrow keys move a lens over all of them, Escape removes it." });
     this.scale = make("p", { class: "lab-hint" });
-    const withClassical = this.methods.some((name) => CLASSICAL.includes(name));
+    const withClassical = !this.methods.every(isNetwork);
     this.root = make("div", { class: "lab-body", role: "group", "aria-label": "Laboratory: blur, noise and reconstruction" },
       make("div", { class: "lab-bar" }, make("label", { for: this.menu.id, text: "Image" }), this.menu,
         make("span", { text: "or your own, chosen or dropped here:" }), this.input), this.read,
@@ -181,15 +180,15 @@ class Lab {
     this.captions = new Map(names.map((name) => [name, make("span", { class: "lab-value" })]));
     this.grid.replaceChildren(...names.map((name) =>
       make("div", { class: "lab-panel" }, this.canvases.get(name),
-        make("p", {}, make("strong", { text: name }), " ", this.captions.get(name)))));
+        make("p", {}, make("strong", { text: title(name) }), " ", this.captions.get(name)))));
     this.draw();
     this.name();
   }
 
   /** The button says what a click fetches. */
   name() {
-    const wanted = [...this.ticked].filter((name) => networks.has(name));
-    const bytes = wanted.length ? facts.runtime.bytes + wanted.reduce((n, name) => n + networks.get(name).bytes, 0) : 0;
+    const wanted = [...this.ticked].filter(isNetwork);
+    const bytes = wanted.length ? facts.runtime.bytes + wanted.reduce((n, key) => n + methods.get(key).bytes, 0) : 0;
     this.button.textContent = `Reconstruct${bytes ? ` (fetches ${megabytes(bytes)} once)` : ""}`;
     this.button.hidden = this.state.live;
   }
@@ -262,20 +261,21 @@ class Lab {
     if (this.busy) return;
     this.busy = true;
     const times = [];
-    for (let name; (name = this.methods.find((m) => this.ticked.has(m) && !this.results.has(m))); ) {
+    for (let key; (key = this.methods.find((m) => this.ticked.has(m) && !this.results.has(m))); ) {
       const run = this.run;
-      this.say(`${name} …`);
-      const answer = await this.ask(name);
+      this.say(`${title(key)} …`);
+      const answer = await this.ask(key);
       this.progress.hidden = true;
       if (answer.problem) {
-        this.say(`${name} could not be run: ${answer.problem}. Check the connection, then press the button again.`, true);
+        this.say(`${title(key)} could not be run: ${answer.problem}. Check the connection, then press the button again.`,
+          true);
         this.state.live = false;
         this.name();
         break;
       }
       if (run !== this.run) continue; // of an older measurement
-      this.results.set(name, answer.image);
-      times.push(`${name} ${answer.seconds.toFixed(2)} s`);
+      this.results.set(key, answer.image);
+      times.push(`${title(key)} ${answer.seconds.toFixed(2)} s`);
       this.say(`Computed here, in this page: ${times.join(", ")}.`);
       this.draw();
     }
@@ -287,8 +287,8 @@ class Lab {
     this.worker ??= new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     const { taps, lambda } = this.classical(method);
     const message = { method, y: this.measurement, taps, lambda };
-    if (networks.has(method)) {
-      const { file, bytes } = networks.get(method), { script, glue, binary } = facts.runtime;
+    if (isNetwork(method)) {
+      const { file, bytes } = methods.get(method), { script, glue, binary } = facts.runtime;
       message.network = { url: address(file), bytes };
       message.runtime = { script: address(script), glue: address(glue),
         binary: { url: address(binary), bytes: facts.runtime.bytes } };
@@ -301,7 +301,7 @@ class Lab {
       this.worker.onmessage = ({ data }) => {
         if (data.total === undefined) return done(data);
         Object.assign(this.progress, { hidden: false, max: data.total, value: data.loaded });
-        this.say(`${method}: ${megabytes(data.loaded)} of ${megabytes(data.total)}`);
+        this.say(`${title(method)}: ${megabytes(data.loaded)} of ${megabytes(data.total)}`);
       };
       this.worker.postMessage(message);
     });
@@ -333,7 +333,7 @@ class Lab {
       const value = image && name !== "Image" ? decibel(psnr(image, this.image)) : "";
       this.captions.get(name).textContent = value;
       const distance = errors && name !== "Image", white = distance ? bright : 1;
-      const words = [name, distance ? "error" : "", image ? value : "not computed yet"];
+      const words = [title(name), distance ? "error" : "", image ? value : "not computed yet"];
       canvas.setAttribute("aria-label", words.filter(Boolean).join(", "));
       canvas.parentElement.classList.toggle("lab-empty", !image);
       if (!image) continue;
@@ -392,6 +392,8 @@ class Lab {
   }
 }
 
+/** What a panel is called: the title of a method, or "Image" and "Measurement" themselves. */
+const title = (name) => methods.get(name)?.title ?? name;
 const megabytes = (bytes) => (bytes < 1e5 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 const decibel = (value) => (value === Infinity ? "∞ dB" : `${value.toFixed(2)} dB`);
 

@@ -1,41 +1,25 @@
-"""Re-run the notebooks whose code, library or weights changed; called by ``run.py execute``.
+"""Re-run the notebooks whose outputs may have changed; called by ``run.py execute``.
 
-What decides is a fingerprint, kept in the notebook's metadata (``ippy.fingerprint``): a hash over
-its code cells, the library, the weights and the sample images. Outputs and prose do not enter.
+What decides are marks of all that the outputs depend on (:mod:`staleness`), which are kept in the
+notebook's metadata (``ippy``). Outputs and prose do not enter.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import hashlib
 import io
-import os
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 from PIL import Image
+from staleness import Sources, reasons
 
-ROOT = Path(__file__).resolve().parents[2]
+from ippy.files import atomic_write
 
-
-def sources(root: Path = ROOT) -> str:
-    """Hash over library, weights and samples: what outputs depend on besides a notebook's code."""
-    files = [*(root / "ippy").rglob("*.py"), *(root / "imgs").glob("sample_*")]
-    files += [p for p in (root / "weights").rglob("*") if p.suffix in (".pth", ".json")]
-    names = {path.relative_to(root).as_posix(): path for path in files}
-    digest = hashlib.sha256()
-    for name in sorted(names):
-        digest.update(f"{name} {hashlib.sha256(names[name].read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()
-
-
-def fingerprint(notebook: nbformat.NotebookNode, shared: str) -> str:
-    """Hash over a notebook's code and ``shared``, the hash that :func:`sources` returns."""
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    return hashlib.sha256("\0".join([shared, *code]).encode()).hexdigest()
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def debris(notebook: nbformat.NotebookNode) -> list[str]:
@@ -87,8 +71,8 @@ def compact(picture: str) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def store(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write a notebook in a stable form, atomically: the old file stays until the new is whole."""
+def tidy(notebook: nbformat.NotebookNode) -> None:
+    """Bring a notebook that was run into the form that is stored: no times, small pictures."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
@@ -98,43 +82,78 @@ def store(notebook: nbformat.NotebookNode, path: Path) -> None:
         kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
         language_info={"name": "python", "file_extension": ".py", "pygments_lexer": "ipython3"},
     )
-    new = path.with_name(path.name + ".new")
-    try:
-        with open(new, "w", encoding="utf-8", newline="\n") as file:
-            file.write(nbformat.writes(notebook, indent=1).rstrip("\n") + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
+
+
+def store(notebook: nbformat.NotebookNode, path: Path, marks: dict) -> None:
+    """Write a notebook with its marks in a stable form, atomically."""
+    notebook.metadata["ippy"] = marks
+    text = nbformat.writes(notebook, indent=1).rstrip("\n") + "\n"
+    atomic_write({path: text.encode("utf-8")})
+
+
+def sentence(why: list[str]) -> str:
+    """Reasons as one clause; of many the first three."""
+    more = [f"and {len(why) - 3} more"] if len(why) > 4 else []
+    return ", ".join([*why[:3], *more] if more else why)
+
+
+def refresh(path: Path, marks: dict, why: list[str]) -> bool:
+    """Run one notebook and store it; if something goes wrong, say it and leave the file."""
+    print(f"{path.name}: running, since {sentence(why)}", flush=True)
+    notebook = nbformat.read(path, as_version=4)
+    problems = run(notebook, path.parent)
+    if problems:
+        print(*problems, f"{path.name}: FAILED; the file is as it was.", sep="\n", flush=True)
+        return False
+    tidy(notebook)
+    store(notebook, path, marks)
+    return True
+
+
+def arguments(argv: list[str] | None, found: dict[str, Path]) -> argparse.Namespace:
+    """Options and the notebooks that they are about."""
+    parser = argparse.ArgumentParser(prog="run.py execute", allow_abbrev=False)
+    parser.add_argument("names", nargs="*", help="notebooks, as unet or book/unet.ipynb; else all")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--all", action="store_true", help="also those that did not change")
+    what.add_argument(
+        "--check", action="store_true", help="only say what would run, and why; exit 1 if any"
+    )
+    what.add_argument(
+        "--accept",
+        action="store_true",
+        help="the outputs are known to be right, since nbval passed after a change that only moved "
+        "code, say: store the marks without running",
+    )
+    asked = parser.parse_args(argv)
+    for name in asked.names:
+        if Path(name).stem not in found:
+            parser.error(f"no notebook {name!r}; there are {', '.join(found) or 'none'}")
+    asked.paths = [found[Path(name).stem] for name in asked.names] or list(found.values())
+    return asked
 
 
 def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     """Refresh the notebooks of ``root/book``; the file of one that fails stays as it was."""
-    parser = argparse.ArgumentParser(prog="run.py execute", allow_abbrev=False)
-    parser.add_argument("names", nargs="*", help="notebooks, as unet or book/unet.ipynb; else all")
-    parser.add_argument("--all", action="store_true", help="also those that did not change")
-    asked = parser.parse_args(argv)
-    found = {path.stem: path for path in sorted((root / "book").glob("*.ipynb"))}
-    for name in asked.names:
-        if Path(name).stem not in found:
-            parser.error(f"no notebook {name!r}; there are {', '.join(found) or 'none'}")
-    shared, failed = sources(root), 0
-    for path in [found[Path(name).stem] for name in asked.names] or found.values():
+    asked = arguments(argv, {path.stem: path for path in sorted((root / "book").glob("*.ipynb"))})
+    sources, bad = Sources(root), 0
+    for path in asked.paths:
         notebook = nbformat.read(path, as_version=4)
-        mark = fingerprint(notebook, shared)
-        if not asked.all and notebook.metadata.get("ippy", {}).get("fingerprint") == mark:
+        marks = sources.marks(notebook, path.name)
+        why = reasons(notebook.metadata.get("ippy"), marks)
+        if asked.all:
+            why = why or ["--all asks for it"]
+        if not why:
             print(f"{path.name}: unchanged", flush=True)
-            continue
-        print(f"{path.name}: running ...", flush=True)
-        problems = run(notebook, path.parent)
-        if problems:
-            failed += 1
-            print(*problems, f"{path.name}: FAILED; the file is as it was.", sep="\n", flush=True)
+        elif asked.check:
+            print(f"{path.name}: stale, since {sentence(why)}", flush=True)
+            bad += 1
+        elif asked.accept:
+            store(notebook, path, marks)
+            print(f"{path.name}: accepted, although {sentence(why)}", flush=True)
         else:
-            notebook.metadata["ippy"] = {"fingerprint": mark}
-            store(notebook, path)
-    return int(failed > 0)
+            bad += not refresh(path, marks, why)
+    return int(bad > 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw the book's diagrams and its logo as SVG: ``python imgs/draw_diagrams.py [FOLDER]``.
+"""Draw the book's diagrams and its logo as SVG: ``python tools/drawing/diagrams.py [FOLDER]``.
 
 Every file is plain text, the same bytes on every machine (a test redraws and compares). A drawing
 brings its own background, which follows the reader's colour scheme together with the lines, so that
@@ -224,6 +224,7 @@ def logo() -> str:
     )
 
 
+IMGS = Path(__file__).resolve().parents[2] / "imgs"
 DRAWINGS = {
     "task.svg": task,
     "residual_block.svg": residual_block,
@@ -234,7 +235,7 @@ DRAWINGS = {
 }
 
 
-def main(folder: Path = Path(__file__).parent) -> None:
+def main(folder: Path = IMGS) -> None:
     """Write every drawing into the folder."""
     for name, draw in DRAWINGS.items():
         (folder / name).write_text(draw(), encoding="utf-8", newline="\n")

@@ -1,0 +1,216 @@
+"""The networks that studies compare, when they are trained again, and what is measured."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from ippy import models, training
+from ippy.networks import NETWORKS, Network, Recipe
+from ippy.studies import comparison, measures, skips, sources, trained, variants
+from ippy.tasks import TASKS
+
+Y = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def test_networks_start_near_the_identity_where_their_name_does_not_say_otherwise():
+    moved = {}
+    for name in (*NETWORKS, *trained.VARIANTS):
+        with torch.no_grad():
+            moved[name] = (trained.build(name, 0).eval()(Y) - Y).abs().max().item()
+    assert all(moved[name] == 0 for name, v in trained.VARIANTS.items() if v.global_skip)
+    started = [n for n in moved if NETWORKS[trained.variant(n).base].group == "unet"]
+    started = [n for n in started if "default start" not in n]
+    assert max(moved[n] for n in started) < moved["UNet, default start"]
+
+
+def test_variants_are_what_they_say():
+    assert trained.variant("UNet").settings() == {}
+    assert trained.variant("UNet, two poolings").settings() == {"levels": 2}
+    he = trained.variant("UNet without skips + global skip, He start")
+    assert he.settings() == {"start": "He", "skips": False, "global_skip": True}
+    assert he.base == "UNet" and trained.variant("ResidualUNet + global skip").base != "UNet"
+    body = trained.build("ResidualUNet + global skip", 0).body
+    assert type(body) is models.ResidualUNet
+    with pytest.raises(KeyError, match="no network 'VNet'"):
+        trained.variant("VNet")
+
+
+def test_the_seed_decides_the_start():
+    first, again, other = (trained.build("UNet, 16 channels", s) for s in (0, 0, 1))
+    assert torch.equal(first(Y), again(Y)) and not torch.equal(first(Y), other(Y))
+
+
+def test_a_unet_without_skips_is_not_smaller_and_does_not_look_at_them():
+    up = trained.UpBlockWithoutSkip(8, 4, 4)
+    x, skip = torch.rand(1, 8, 5, 5), torch.rand(1, 4, 10, 10)
+    assert up(x, skip).shape == (1, 4, 10, 10)
+    assert torch.equal(up(x, skip), up(x, 0 * skip))
+    assert trained.build("UNet without skips + global skip", 0)(Y[..., 1:]).shape == (2, 1, 32, 31)
+    sizes = [
+        sum(p.numel() for p in trained.build(name, 0).parameters())
+        for name in ("UNet, default start", "UNet without skips, default start")
+    ]
+    assert sizes[0] < sizes[1] < 1.1 * sizes[0]
+
+
+def test_ranges_cover_what_they_say_and_are_a_function_of_seed_and_step():
+    draw, again, other = trained.ranges(3), trained.ranges(3), trained.ranges(4)
+    drawn = [draw(step) for step in range(60)]
+    assert {K.kernel.shape[0] for K, _ in drawn} == set(trained.LENGTHS)
+    levels = [level for _, level in drawn]
+    assert 0 <= min(levels) < 0.02 and 0.08 < max(levels) <= 0.1
+    assert torch.equal(again(7)[0].kernel, drawn[7][0].kernel) and again(7)[1] == levels[7]
+    assert other(7)[1] != levels[7]
+
+
+# --- networks that are trained once ---
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A ResCNN that is trained in a second; counts the trainings."""
+    monkeypatch.setenv("IPPY_CACHE", str(tmp_path))
+    recipe = Recipe(
+        "ResCNN", {"in_ch": 1, "out_ch": 1, "n_filters": 4}, steps=2, batch_size=2, crop=32,
+        data={"n_images": 2, "kind": "dead_leaves"}, val_images=1, val_every=2,
+    )  # fmt: skip
+    monkeypatch.setitem(NETWORKS, "ResCNN", Network("ResCNN", recipe, "cnn"))
+    monkeypatch.setattr(trained, "STEPS", 2)
+    trainings, train = [], training.train
+    monkeypatch.setattr(
+        training, "train", lambda *a, **options: trainings.append(1) or train(*a, **options)
+    )
+    return trainings
+
+
+def test_a_network_is_trained_once(small):
+    first, history = trained.trained("ResCNN", 5)
+    before = trained.build("ResCNN", 5)
+    assert not torch.equal(first.conv1.weight, before.conv1.weight)
+    again, history_again = trained.trained("ResCNN", 5)
+    assert len(small) == 1
+    assert history_again == history and torch.equal(first(Y), again(Y))
+    trained.trained("ResCNN", 6)
+    assert len(small) == 2
+
+
+READ = sources.read
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "again"),
+    [
+        ("ippy.models.cnn", "class ResCNN", "# a comment\nclass ResCNN", False),
+        ("ippy.models.unet", "self.psi", "self.chi", False),
+        ("ippy.models.cnn", "torch.relu", "torch.tanh", True),
+        ("ippy.training.loop", "zero_grad()", "zero_grad(False)", True),
+        ("ippy.datasets.phantoms", "rng.uniform", "rng.normal", True),
+    ],
+)
+def test_a_network_is_trained_again_when_its_code_changes(
+    small, monkeypatch, module, old, new, again
+):
+    trained.trained("ResCNN", 5)
+    assert old in READ(module)
+    changed = READ(module).replace(old, new)
+    monkeypatch.setattr(sources, "read", lambda m: changed if m == module else READ(m))
+    trained.trained("ResCNN", 5)
+    assert len(small) == 1 + again
+
+
+def test_a_network_is_trained_again_for_another_task_recipe_or_precision(small, monkeypatch):
+    monkeypatch.setenv("IPPY_PRECISION", "float32")
+    trained.trained("ResCNN", 5)
+    trained.trained("ResCNN", 5, lr=2e-3)
+    assert len(small) == 2
+    monkeypatch.setenv("IPPY_PRECISION", "bfloat16")
+    trained.trained("ResCNN", 5)
+    assert len(small) == 3
+    task = replace(TASKS["deblurring"], noise_level=0.02)
+    monkeypatch.setitem(TASKS, "deblurring", task)
+    trained.trained("ResCNN", 5)
+    assert len(small) == 4
+
+
+# --- measures ---
+
+
+def test_silencing_a_level_is_what_the_decoder_sees_of_it():
+    torch.manual_seed(0)
+    model = models.SimpleUNet(base_ch=4).eval()
+    whole = model(Y)
+    for level in ("enc1", "enc2", "enc3", "bottleneck"):
+        assert not torch.equal(skips.without_level(model, level, Y), whole)
+    with torch.no_grad():
+        model.dec1.block.block[0].weight[:, :4] = 0  # the channels that come from the skip
+    torch.testing.assert_close(skips.without_level(model, "enc1", Y), model(Y))
+    assert not torch.equal(model(Y), whole)
+
+
+def test_mean_attention_replaces_the_weights_and_is_taken_back():
+    torch.manual_seed(0)
+    model = models.AttentionUNet(base_ch=4).eval()
+    whole = model(Y)
+    assert not torch.allclose(variants.with_mean_attention(model, Y), whole)
+    assert torch.equal(model(Y), whole)
+    for block in (model.dec1, model.dec2, model.dec3):
+        nn.init.zeros_(block.attn.psi.weight)  # the same weight everywhere
+    torch.testing.assert_close(variants.with_mean_attention(model, Y), model(Y))
+
+
+def test_live_channels_count_what_is_not_zero_everywhere():
+    torch.manual_seed(0)
+    model = models.SimpleUNet(base_ch=4).eval()
+    before = skips.live_channels(model, Y)
+    assert before["enc1"][1] == 4 and before["bottleneck"][1] == 32 and before["enc1"][0] > 0
+    with torch.no_grad():
+        model.bottleneck.block.block[2].bias.fill_(-100)
+    assert skips.live_channels(model, Y)["bottleneck"] == (0, 32)
+    assert not model.bottleneck._forward_hooks
+
+
+def test_error_by_frequency_is_relative_to_the_image():
+    x = torch.rand(2, 1, 256, 256, generator=torch.Generator().manual_seed(0))
+    assert comparison.error_by_frequency(x, x) == [0] * (len(comparison.H_EDGES) - 1)
+    assert comparison.error_by_frequency(0 * x, x) == pytest.approx(
+        [1] * (len(comparison.H_EDGES) - 1)
+    )
+    assert comparison.error_by_frequency(1.1 * x, x) == pytest.approx(
+        [0.01] * (len(comparison.H_EDGES) - 1), rel=1e-4
+    )
+
+
+def test_inside_is_the_body_with_its_dark_parts():
+    x = torch.zeros(1, 1, 20, 20)
+    x[..., 4:16, 4:16] = 0.5
+    x[..., 7:12, 7:12] = 0.0
+    expected = torch.zeros(20, 20, dtype=torch.bool)
+    expected[4:16, 4:16] = True
+    assert torch.equal(measures.inside(x)[0, 0], expected)
+
+
+def test_vessels_lie_in_dark_parts_apart_from_each_other():
+    plain, drawn, places = comparison._vessel_images(0.04)
+    added = drawn - plain
+    assert added.max() == pytest.approx(0.04, abs=1e-6) and added.min() >= 0
+    assert len(places) > 100
+    assert all(added[i, 0, row, column] > 0.039 for i, row, column in places)
+    assert all(
+        plain[i, 0, row - 6 : row + 7, column - 6 : column + 7].max() < 0.2
+        for i, row, column in places
+    )
+    for a, (i, r, c) in enumerate(places):
+        assert all(i != j or max(abs(r - s), abs(c - d)) > 23 for j, s, d in places[:a])
+
+
+def test_amplitude_is_one_for_the_truth_and_zero_without_a_vessel():
+    plain = comparison._vessel_images(0.01)[0]
+    truth = iter([plain, *(comparison._vessel_images(c)[1] for c in comparison.CONTRASTS)])
+    found = comparison.vessels(lambda y_delta: next(truth))
+    for values in found.values():
+        assert values["with"] == pytest.approx([1] * len(values["with"]), abs=2e-3)
+        assert values["without"] == [0] * len(values["without"])
+    blind = comparison.vessels(lambda y_delta: plain)
+    assert all(set(values["with"]) == {0} for values in blind.values())
