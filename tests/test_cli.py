@@ -32,7 +32,7 @@ def test_cli_train_evaluate_and_verify(tmp_path, tiny, capsys):
         (["train", "--out", "nowhere"], "name a network, or --all"),
         (["train", "ResCNN", "VNet"], "there is no network 'VNet'"),
         (["train", "UNet", "--data", "nowhere"], "'nowhere' does not exist"),
-        (["evaluate", "VNet"], "no weights at VNet.pth"),
+        (["evaluate", "VNet"], "there is no network 'VNet'; choose one of SimpleCNN"),
         (["evaluate", "ResCNN", "--data", "nowhere"], "'nowhere' does not exist"),
         (["evaluate", "ResCNN", "--noise-level", "-1"], "noise_level is -1.0"),
         (["evaluate", "ResCNN", "--kernel", "no.txt"], "kernel file no.txt cannot be read"),
