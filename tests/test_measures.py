@@ -107,6 +107,7 @@ READ = sources.read
         ("ippy.models.cnn", "torch.relu", "torch.tanh", True),
         ("ippy.training.loop", "zero_grad()", "zero_grad(False)", True),
         ("ippy.datasets.phantoms.dead_leaves", "rng.uniform", "rng.normal", True),
+        ("ippy.datasets.phantoms.landscape", "rng.uniform", "rng.normal", False),
     ],
 )
 def test_a_network_is_trained_again_when_its_code_changes(

@@ -73,13 +73,12 @@ def test_stale_notebooks_are_named(check, tmp_path: Path, times: dict) -> None:
     assert check.notebooks(root) == []
 
 
-def test_missing_and_former_runs_are_named(check) -> None:
-    stored = {"runs": {"a, 0": {}, "b, 0": {}}}
-    assert check.runs("skips", stored, ["a, 0", "b, 0"]) == []
-    assert check.runs("skips", stored, ["a, 0", "c, 0", "c, 1"]) == [
-        "skips: 2 runs are missing, the first: c, 0",
-        "skips: has b, 0, which is no run any more",
-    ]
+def test_stale_runs_are_named_in_short(check, monkeypatch) -> None:
+    assert check.in_short("skips", []) == []
+    assert check.in_short("skips", ["seed 0: is not stored"]) == ["skips: seed 0: is not stored"]
+    monkeypatch.setattr("ippy.studies.stale", lambda name: ["a"] if name == "cost" else ["b", "c"])
+    found = check.studies()
+    assert "cost: a" in found and "skips: b (and 1 more)" in found
 
 
 def test_it_tells_how_to_renew_and_fails(check, tmp_path, times, monkeypatch, capsys) -> None:

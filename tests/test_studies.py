@@ -145,6 +145,9 @@ def test_a_study_starts_from_what_is_stored_and_drops_what_is_no_more(tmp_path):
     assert grown.computed == ["d"]
     after = stored(tmp_path)["runs"]
     assert [run["network"] for run in after] == ["d", "b", "a"]
+    assert runner.stale(Toy("db").runs(), tmp_path / "toy.json") == [
+        "network a: is no run any more"
+    ]
     assert after[1:] == [before[1], before[0]]
 
 

@@ -57,36 +57,24 @@ def lecture(root: Path, networks: Iterable[str]) -> list[str]:
     return found
 
 
-def runs(name: str, stored: dict, wanted: Iterable[str]) -> list[str]:
-    """Runs of a study that are missing from its stored result, or that it has no longer."""
-    missing = [run for run in wanted if run not in stored["runs"]]
-    gone = [run for run in stored["runs"] if run not in set(wanted)]
-    found = []
-    if missing:
-        found.append(f"{name}: {len(missing)} runs are missing, the first: {missing[0]}")
-    if gone:
-        found.append(f"{name}: has {gone[0]}, which is no run any more")
-    return found
+def in_short(name: str, lines: list[str]) -> list[str]:
+    """The first of many lines about a study, and how many there are."""
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return [f"{name}: {lines[0]}{more}"] if lines else []
 
 
 def studies() -> list[str]:
-    """Stored studies and benchmarks whose runs are not those of the code."""
-    from ippy.studies import STUDIES, result
+    """Stored studies and benchmarks with runs that are missing or of other code than today's."""
+    from ippy.studies import STUDIES, runner, stale
 
     sys.path.insert(0, str(ROOT / "benchmarks"))
     import ablation
     import bench
 
-    found = []
-    for name, (make_runs, summarise) in STUDIES.items():
-        stored = result(name)
-        found += (other := runs(name, stored, list(make_runs())))
-        summary = {} if other else json.loads(json.dumps(summarise(stored["runs"])))
-        wrong = [key for key in summary if stored[key] != summary[key]]
-        found += [f"{name}: {key} is not that of its runs" for key in wrong]
+    found = [line for name in STUDIES for line in in_short(name, stale(name))]
     for name, make_runs in (("quality", bench.quality), ("ablation", ablation.runs)):
-        stored = json.loads((bench.RESULTS / f"{name}.json").read_text("utf-8"))
-        found += runs(f"benchmark {name}", stored, list(make_runs()))
+        lines = runner.stale(make_runs(), bench.RESULTS / f"{name}.json")
+        found += in_short(f"benchmark {name}", lines)
     return found
 
 
@@ -97,7 +85,7 @@ def main(root: Path = ROOT) -> int:
     checks: dict[str, Callable[[], list[str]]] = {
         "run.py execute": lambda: notebooks(root),
         "run.py bench lecture, then run.py execute instructors": lambda: lecture(root, RECIPES),
-        "python -m ippy study NAME, run.py bench NAME": studies,
+        "python -m ippy study NAME --renew (or --accept), run.py bench NAME": studies,
     }
     stale = False
     for command, check in checks.items():

@@ -86,7 +86,7 @@ def run(
 
 
 def stale(name: str) -> list[str]:
-    """What of a stored study is missing or out of date, one line for each run.
+    """What of a stored study is missing, out of date or left over, one line for each run.
 
     A run of other code than today's is named, too; whether that code computes anything else, only
     ``python -m ippy study NAME --renew`` can tell.

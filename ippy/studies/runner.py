@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ippy import host, paths, results
+from ippy.datasets.phantoms import GENERATOR_VERSION, GENERATORS
 from ippy.files import atomic_write
 from ippy.networks import Recipe
 from ippy.studies import sources
@@ -54,11 +55,15 @@ class Run:
 
     @property
     def sources(self) -> str:
-        """Hash of the code. A stored result of other code is used, but may be out of date."""
+        """Hash of the code, that of the images included.
+
+        A stored result of other code is used, but may be out of date.
+        """
         function = self.compute
         while isinstance(function, partial):
             function = function.func
-        return sources.digest(*(self.code or (function,)))
+        images = GENERATORS[GENERATOR_VERSION].values()
+        return sources.digest(*(self.code or (function,)), *images)
 
 
 def _key(named: dict) -> str:
@@ -178,7 +183,7 @@ def _text(named: dict) -> str:
 
 
 def stale(runs: list[Run], path: Path) -> list[str]:
-    """What a study would compute anew, one line each: runs that are missing or out of date."""
+    """What of a study is missing, out of date or left over, one line for each run."""
     kept, lines = _stored(path), []
     for run in runs:
         if run.missing:
@@ -189,7 +194,9 @@ def stale(runs: list[Run], path: Path) -> list[str]:
             lines.append(f"{_text(run.fields)}: is of another recipe, task or weight file")
         elif kept[run.key]["sources"] != run.sources:
             lines.append(f"{_text(run.fields)}: its code has changed since")
-    return lines
+    keys = {run.key for run in runs if not run.missing}
+    gone = [_text(json.loads(key)) for key in kept if key not in keys]
+    return lines + [f"{text}: is no run any more" for text in gone]
 
 
 def accept(name: str, runs: list[Run], summarise: Callable | None, path: Path) -> results.Study:

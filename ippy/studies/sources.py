@@ -17,6 +17,7 @@ __all__ = ["digest", "read"]
 
 #: Lists that grow, and how they are looked up; what an entry says is part of a run's identity.
 _REGISTRIES = {
+    ("ippy.datasets.phantoms", "GENERATORS"),
     ("ippy.networks", "NETWORKS"),
     ("ippy.networks", "RECIPES"),
     ("ippy.networks", "Network"),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ippy import datasets, models, paths, training
+from ippy.datasets.phantoms import GENERATOR_VERSION, GENERATORS
 from ippy.files import atomic_write
 from ippy.models.unet import pad_to
 from ippy.networks import NETWORKS, Recipe, find
@@ -168,13 +169,15 @@ def recipe_of(name: str, seed: int, lr: float = LR) -> Recipe:
 def depends(name: str, seed: int, lr: float = LR) -> str:
     """Hash of what is trained, how, and on what."""
     task = [NOISE_RANGE, ANGLE_RANGE, LENGTHS] if variant(name).ranges else []
-    version = datasets.GENERATOR_VERSION
-    return identity(recipe_of(name, seed, lr), variant(name).settings(), task, version)
+    settings = variant(name).settings()
+    return identity(recipe_of(name, seed, lr), settings, task, GENERATOR_VERSION)
 
 
 def code(name: str) -> tuple[Callable | str, ...]:
     """The code that decides what a network of this name is after its training."""
-    return _fit, f"ippy.models.{NETWORKS[variant(name).base].recipe.model}"
+    recipe = NETWORKS[variant(name).base].recipe
+    images = GENERATORS[recipe.data.get("version", GENERATOR_VERSION)].values()
+    return _fit, f"ippy.models.{recipe.model}", *images
 
 
 def _fit(name: str, seed: int, lr: float) -> tuple[nn.Module, dict]:
