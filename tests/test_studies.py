@@ -306,8 +306,12 @@ def edit(monkeypatch, module, old, new):
         ("ippy.models.unet", "class SimpleUNet(nn.Module):", "# why\nclass SimpleUNet(nn.Module):"),
         ("ippy.models.unet", '"""Map ', '"""Maps '),
         ("ippy.models.unet", "import torch\n", "import torch\n\n\n"),
-        ("ippy.models.unet", "class UNetPP", "class Unused:\n    pass\n\n\nclass UNetPP"),
-        ("ippy.networks", '    "UNetPP": Network(', '    "More": None,\n    "UNetPP": Network('),
+        (
+            "ippy.models.unet",
+            "class AttentionUNet",
+            "class Unused:\n    pass\n\n\nclass AttentionUNet",
+        ),
+        ("ippy.networks", '    "ResCNN": Network(', '    "More": None,\n    "ResCNN": Network('),
         ("ippy.files", "os.fsync", "os.fdatasync"),
     ],
 )

@@ -38,7 +38,7 @@ class Run:
         compute: Gives what is measured, as plain data.
         depends: What it depends on as a hash: if that changes, the stored result is not used.
         code: Functions, classes and names of such whose code decides the result, see
-            :func:`ippy.studies.sources.digest`; ``compute`` alone if empty.
+            ``ippy.studies.sources.digest``; ``compute`` alone if empty.
         missing: Why it cannot be computed here; it is left out then.
     """
 
