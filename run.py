@@ -41,7 +41,6 @@ NVIDIA = (  # what a driver leaves on Linux, the last one on Windows' Linux
     "/usr/lib/wsl/lib/libcuda.so.1",
 )
 
-
 FULL_DISK = (
     "the disk is full: free about 8 GB in {root} and in the folder for temporary files ({temp}; "
     "TMPDIR moves it), then repeat the command."

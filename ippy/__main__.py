@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         operator = operators.Blurring(SHAPE, kernel=_read_kernel(args.kernel))
     else:
         operator = task_operator()
+    methods: dict[str, Callable | torch.nn.Module]
     methods = {**evaluation.baselines(operator, args.noise_level), **networks}
     table = evaluation.evaluate(methods, images, operator, args.noise_level, seed=args.seed)
     mean = {n: {m: float(np.mean(v)) for m, v in t.items()} for n, t in table.items()}

@@ -72,6 +72,7 @@ def evaluate(
     Returns:
         ``{"measurement": {"mse": […], "psnr": […], "ssim": […]}, name: …}``, N values each.
     """
+    table: dict[str, dict[str, list[float]]]
     table = {name: {"mse": [], "psnr": [], "ssim": []} for name in ("measurement", *methods)}
     for first in range(0, len(images), batch_size):
         x = images[first : first + batch_size]
@@ -79,8 +80,10 @@ def evaluate(
         y_delta = measure(x, operator, noise_level, seed=seed, first=first)
         for name in table:
             method = methods.get(name, lambda y: y)
-            is_network = isinstance(method, nn.Module)
-            x_hat = reconstruct(method, y_delta) if is_network else method(y_delta)
+            if isinstance(method, nn.Module):
+                x_hat = reconstruct(method, y_delta)
+            else:
+                x_hat = method(y_delta)
             for metric in ("mse", "psnr", "ssim"):
                 table[name][metric] += getattr(metrics, metric)(x_hat, x).tolist()
     return table

@@ -11,7 +11,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["MOVED", "find", "install"]
+__all__ = ["MOVED", "RENAMED", "find", "install", "method"]
 
 #: Old module -> the modules that hold its names today.
 MOVED = {
@@ -24,17 +24,46 @@ MOVED = {
         "ippy.studies.measures", "ippy.studies.comparison", "ippy.studies.robustness",
         "ippy.studies.skips", "ippy.studies.variants", "ippy.studies.cost",
     ),
-    "ippy.studies.networks": ("ippy.studies.trained", "ippy.studies.rates"),
+    "ippy.studies.networks": ("ippy.studies.trained",),
     "ippy.studies.residual": (
         "ippy.studies.chains", "ippy.studies.baselines", "ippy.studies.skip_and_start",
         "ippy.studies.generalisation", "ippy.studies.depth",
     ),
 }  # fmt: skip
 
+
+def _names() -> tuple[str, ...]:
+    return tuple(importlib.import_module("ippy.images").SAMPLES)
+
+
+def _builders() -> dict[str, Callable[[], object]]:
+    trained = importlib.import_module("ippy.studies.trained")
+    names = [*importlib.import_module("ippy.networks").NETWORKS, *trained.VARIANTS]
+    return {name: trained.variant(name).build for name in names}
+
+
+def method(name: str, seed: int | str = 0, lr: float = 1e-3) -> object:
+    """The network or classical method of a run of the first edition; measures have it today.
+
+    Args:
+        name: Name of a network, ``"Tikhonov"``, ``"TV"`` or ``"measurement"``.
+        seed: Seed of a short training, or ``"shipped"`` for the weights of the book.
+        lr: Learning rate of the short training.
+    """
+    measures = importlib.import_module("ippy.studies.measures")
+    if name in ("measurement", *measures.CLASSICAL):
+        return measures.classical(name).load()[0]
+    subject = measures.shipped(name) if seed == "shipped" else measures.short(name, seed, lr)
+    return subject.load()[0]
+
+
 #: Names that are called otherwise today, or hold something else: old module, name -> how to get it.
-_RENAMED: dict[tuple[str, str], Callable[[], object]] = {
-    ("ippy.data", "SAMPLE_IMAGES"): lambda: tuple(importlib.import_module("ippy.images").SAMPLES),
+RENAMED: dict[tuple[str, str], Callable[[], object]] = {
+    ("ippy.data", "SAMPLE_IMAGES"): _names,
     ("ippy.weights", "readme"): lambda: importlib.import_module("ippy.report").weights_table,
+    ("ippy.studies.family", "method"): lambda: method,
+    ("ippy.studies.networks", "BUILDERS"): _builders,
+    ("ippy.studies.networks", "RATES"): lambda: (3e-4, 1e-3, 3e-3),
 }
 
 
@@ -44,8 +73,8 @@ def find(module: str, name: str) -> object:
     Raises:
         AttributeError: If the first edition had no such name.
     """
-    if (module, name) in _RENAMED:
-        return _RENAMED[module, name]()
+    if (module, name) in RENAMED:
+        return RENAMED[module, name]()
     # what Python itself asks of any module must not import others
     for new in MOVED.get(module, ()) if not name.startswith("__") else ():
         found = importlib.import_module(new)

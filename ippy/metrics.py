@@ -1,5 +1,7 @@
 """How far a reconstruction is from the truth: one number per image of the batch."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
@@ -77,4 +79,4 @@ def ssim(x: Tensor, x_true: Tensor, data_range: float = 1.0) -> Tensor:
     """
     _check(x, x_true)
     value = structural_similarity_index_measure(x, x_true, data_range=data_range, reduction="none")
-    return value.reshape(x.shape[0])
+    return cast(Tensor, value).reshape(x.shape[0])

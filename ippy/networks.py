@@ -7,6 +7,7 @@ here, in this order; pages compare the networks that a chapter explains.
 
 from dataclasses import asdict, dataclass, field, replace
 from math import cos, pi
+from typing import Any
 
 from torch import nn
 
@@ -60,6 +61,7 @@ class Recipe:
     quick_steps: int = 150
 
     def __post_init__(self) -> None:
+        known: dict[str, tuple[str, ...]]
         known = {"schedule": ("one_cycle", "constant"), "init": ("default", "identity")}
         known |= {"task": tuple(TASKS)}
         for name, values in known.items():
@@ -140,6 +142,7 @@ _UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
 
 # One budget for all: 20,000 steps of four crops of 64 x 64 pixels. The UNets start close to the
 # identity (see benchmarks/ablation.py); the two CNNs do not, since a chapter compares starts.
+_BUDGET: dict[str, Any]
 _BUDGET = {"steps": 20_000, "batch_size": 4, "crop": 64, "val_every": 500, "quick_steps": 300}
 
 

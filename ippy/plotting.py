@@ -1,9 +1,13 @@
 """Figures: images side by side on one grey scale, and loss curves."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_history", "show_images"]
 
@@ -18,7 +22,7 @@ def show_images(
     columns: int | None = None,
     zoom: tuple[int, int, int] | None = None,
     width: float = 9.0,
-):
+) -> "Figure":
     """Show images side by side on one grey scale, so that they can be compared.
 
     Args:
@@ -76,7 +80,9 @@ def show_images(
     return figure
 
 
-def plot_history(histories: Mapping[str, Mapping[str, Sequence]], *, width: float = 7.0):
+def plot_history(
+    histories: Mapping[str, Mapping[str, Sequence]], *, width: float = 7.0
+) -> "Figure":
     """Plot training and validation loss of one or several runs on a logarithmic axis.
 
     Args:

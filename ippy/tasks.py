@@ -7,6 +7,7 @@ task of a network how its measurements are made.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ KERNEL = {"kernel_type": "motion", "kernel_size": 9, "motion_angle": 20.0}
 NOISE_LEVEL = 0.01
 
 
-def task_operator(shape: tuple[int, int] = SHAPE, **kernel) -> Blurring:
+def task_operator(shape: tuple[int, int] = SHAPE, **kernel: Any) -> Blurring:
     """The book's motion blur for images of ``shape``; keywords replace parts of :data:`KERNEL`."""
     return Blurring(shape, **{**KERNEL, **kernel})
 
@@ -94,7 +95,7 @@ class Task:
     shape: tuple[int, int] = SHAPE
     given: Callable[[Operator, Tensor], Tensor] = _measurement
 
-    def operator(self, shape: tuple[int, int] | None = None, **changes) -> Operator:
+    def operator(self, shape: tuple[int, int] | None = None, **changes: Any) -> Operator:
         """The forward model for images of ``shape``, by default the task's."""
         return self.make_operator(shape or self.shape, **changes)
 

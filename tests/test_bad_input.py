@@ -16,7 +16,7 @@ from ippy import (
     training,
     weights,
 )
-from ippy.operators import Blurring, CTProjector, DownScaling, Gradient, gaussian_noise
+from ippy.operators import Blurring, CTProjector, DownScaling, Gradient, Operator, gaussian_noise
 from ippy.tasks import measure
 
 GREY = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))  # a ramp, 48 x 64
@@ -112,6 +112,14 @@ K = Blurring((32, 32), kernel_type="gaussian")
 UNET = models.SimpleUNet(base_ch=2)
 TWO = {"kernel_type": "gaussian", "kernel_size": 3}
 
+
+class Half(Operator):
+    """An operator whose author forgot the adjoint."""
+
+    def _forward(self, x):
+        return x / 2
+
+
 BAD = {
     "no data folder": (lambda p: datasets.MayoDataset(p / "none", 32), FileNotFoundError, "none"),
     "no PNG": (lambda p: datasets.MayoDataset(p, 32), FileNotFoundError, "holds no file"),
@@ -155,6 +163,7 @@ BAD = {
     "batch is no function": (
         lambda p: training.train(UNET, X, networks.Recipe("SimpleUNet")), TypeError, "MeasuredCrops"
     ),
+    "no adjoint": (lambda p: Half((32, 32)).T(X), NotImplementedError, "Half has no adjoint.*def"),
     "no levels": (lambda p: measure(X, K, -0.1), ValueError, "noise_level"),
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_runs import flip_a_bit
 
@@ -32,15 +33,25 @@ def test_cli_train_evaluate_and_verify(tmp_path, tiny, capsys):
         (["train", "--out", "nowhere"], "name a network, or --all"),
         (["train", "ResCNN", "VNet"], "there is no network 'VNet'"),
         (["train", "UNet", "--data", "nowhere"], "'nowhere' does not exist"),
-        (["evaluate", "VNet"], "no weights at VNet.pth"),
+        (["train", "ResCNN", "--out", __file__], "is no folder that can be written"),
+        (["evaluate", "VNet"], "there is no network 'VNet'; choose one of SimpleCNN"),
+        (["evaluate", "nowhere/VNet.pth"], "no weights at VNet.pth"),
+        (["evaluate", "."], "'.' is neither a key"),
+        (["evaluate", "ResCNN", "--images", "0"], "--images is 0"),
         (["evaluate", "ResCNN", "--data", "nowhere"], "'nowhere' does not exist"),
         (["evaluate", "ResCNN", "--noise-level", "-1"], "noise_level is -1.0"),
         (["evaluate", "ResCNN", "--kernel", "no.txt"], "kernel file no.txt cannot be read"),
+        (["evaluate", "ResCNN", "--kernel", "words.npy"], "holds no matrix of real numbers"),
         (["weights", "verify", "--weights-dir", "nowhere"], "there are no weights"),
+        (["weights", "table", "--weights-dir", "nowhere"], "there are no weights in 'nowhere'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_the_command_line_says_what_is_wrong_in_one_line(capsys, arguments, message):
+def test_the_command_line_says_what_is_wrong_in_one_line(
+    capsys, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    np.save("words.npy", np.array([["a", "b"]]))
     assert cli.main(arguments) == 1
     said = capsys.readouterr().err
     assert said.startswith("ippy: ") and message in said and said.count("\n") == 1

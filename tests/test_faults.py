@@ -22,7 +22,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="forks and mounts as 
 def python(code: str, *arguments: object) -> subprocess.CompletedProcess:
     """Run code in a Python of its own."""
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=500)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=1500)
 
 
 # A training run of seconds.

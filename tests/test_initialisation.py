@@ -6,6 +6,7 @@ from torch import nn
 
 from ippy import models, studies
 from ippy.models import identity_init
+from ippy.networks import NETWORKS
 
 
 @pytest.mark.parametrize("skip", [True, False])
@@ -19,10 +20,10 @@ def test_identity_initialisation_starts_as_the_identity_and_learns(skip):
     assert body.conv3.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("name", ["SimpleUNet", "ResidualUNet", "AttentionUNet", "UNetPP"])
-def test_the_unet_family_can_start_close_to_the_identity(name):
+@pytest.mark.parametrize("key", [k for k, n in NETWORKS.items() if n.recipe.init == "identity"])
+def test_a_network_starts_close_to_the_identity_where_its_recipe_says_so(key):
     torch.manual_seed(0)
-    net, x = getattr(models, name)(base_ch=8), torch.rand(1, 1, 32, 32)
+    net, x = getattr(models, NETWORKS[key].recipe.model)(1, 1, 8), torch.rand(1, 1, 32, 32)
     before = (net(x) - x).square().mean()
     identity_init(net)
     assert (net(x) - x).square().mean() < before / 2
@@ -30,10 +31,13 @@ def test_the_unet_family_can_start_close_to_the_identity(name):
     first = next(p for p in net.parameters() if p.ndim == 4)
     assert first.grad.abs().sum() > 0 and net.out_conv.weight.grad.abs().sum() > 0
     scale = net.out_conv.weight[0, 0, 0, 0].item()  # 2 behind a gate that starts at one half
-    assert scale == (2 if name == "AttentionUNet" else 1)
+    assert scale == (2 if any(isinstance(m, models.AttentionGate) for m in net.modules()) else 1)
     with torch.no_grad():
         net.out_conv.weight[:, 1:], net.out_conv.bias[:] = 0, 0
     torch.testing.assert_close(net(x), x)
+
+
+def test_a_network_that_cannot_carry_its_input_is_named():
     with pytest.raises(TypeError, match="no identity initialisation for ResCNN"):
         identity_init(models.ResCNN(1, 1, 8))
 

@@ -1,11 +1,105 @@
-"""The register of networks: entries that exist, recipes that make sense."""
+"""The registry of networks, walked: every entry builds, is found, shown and told about."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
+import torch
+from conftest import ROOT
 from small_runs import RECIPE
 
-from ippy import networks
+from ippy import evaluation, models, networks, paths, report, weights
+from ippy.networks import GROUPS, NETWORKS, Network, taught
+from ippy.tasks import TASKS, measure
+
+
+@pytest.mark.parametrize("key", NETWORKS)
+def test_an_entry_builds_what_it_says(key: str) -> None:
+    network = NETWORKS[key]
+    assert networks.find(key) is network
+    assert network.recipe.model in models.__all__
+    model = network.recipe.build()
+    assert type(model) is getattr(models, network.recipe.model)
+    assert network.task is TASKS[network.recipe.task]
+    assert network.group in GROUPS
+    quick = network.recipe.quick()
+    assert quick.steps == network.recipe.quick_steps and quick.model == network.recipe.model
+
+
+def test_titles_are_unique() -> None:
+    titles = [network.title for network in NETWORKS.values()]
+    assert len(set(titles)) == len(titles)
+    assert set(titles) & {"Image", "Measurement", "Tikhonov", "TV"} == set(), "a panel's name"
+
+
+@pytest.mark.parametrize("key", [key for key in NETWORKS if NETWORKS[key].chapter])
+def test_a_chapter_explains_the_network(key: str) -> None:
+    network = NETWORKS[key]
+    page = (ROOT / "book" / f"{network.chapter}.ipynb").read_text(encoding="utf-8")
+    assert network.recipe.model in page
+
+
+@pytest.mark.parametrize("key", NETWORKS)
+def test_weights_are_there_or_reported(key: str) -> None:
+    network, table = NETWORKS[key], report.weights_table()
+    if not (paths.WEIGHTS / f"{key}.pth").is_file():
+        assert f"`{key}`" in table.split("Not trained yet:")[1]
+        return
+    assert f"| {network.title} | `{key}` | `{network.recipe.task}` |" in table
+    card = weights.read_card(key)
+    assert (card["model"], card["model_args"]) == (network.recipe.model, network.recipe.model_args)
+    operator = network.task.operator((64, 64))
+    y_delta = measure(torch.rand(1, 1, 64, 64), operator, network.task.noise_level)
+    given = network.task.given(operator, y_delta)
+    assert evaluation.reconstruct(weights.load(key), given).shape == given.shape
+
+
+def test_the_table_has_the_order_of_the_registry_and_names_what_is_missing(tmp_path) -> None:
+    trained = [key for key in NETWORKS if (paths.WEIGHTS / f"{key}.pth").is_file()]
+    missing, *kept = trained
+    for key in kept:
+        for suffix in (".pth", ".json"):
+            shutil.copyfile(paths.WEIGHTS / f"{key}{suffix}", tmp_path / f"{key}{suffix}")
+    own = tmp_path / "AnOwnNetwork.pth"  # a reader's file, whose key is in no registry
+    shutil.copyfile(tmp_path / f"{kept[0]}.pth", own)
+    card = json.loads((tmp_path / f"{kept[0]}.json").read_text(encoding="utf-8"))
+    card["recipe"].pop("task", None)  # as in the first edition
+    own.with_suffix(".json").write_text(json.dumps(card), encoding="utf-8")
+    table = report.weights_table(tmp_path)
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert [row[1].strip("`") for row in rows] == [*kept, own.stem]
+    assert rows[-1][0] == f"| {own.stem}" and rows[-1][2] == "`deblurring`"
+    assert f"`{missing}`" in table.split("Not trained yet: ")[1].splitlines()[0]
+
+
+def test_pages_compare_what_a_chapter_explains() -> None:
+    assert taught() == [*taught("cnn"), *taught("unet")]
+    assert set(taught()) == {key for key, network in NETWORKS.items() if network.chapter}
+
+
+def test_a_network_without_a_chapter_changes_no_page(monkeypatch) -> None:
+    before = taught()
+    extra = Network("Another", NETWORKS["UNet"].recipe, "unet")
+    monkeypatch.setitem(NETWORKS, "Another", extra)
+    assert taught() == before
+
+
+@pytest.mark.parametrize("wrong", [{"group": "gan"}, {"task": "segmentation"}])
+def test_an_unknown_choice_is_named(wrong: dict) -> None:
+    (name, value), *_ = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} '{value}' is unknown; use '"):
+        taught(**wrong)
+
+
+def test_an_unknown_group_of_an_entry_is_named() -> None:
+    with pytest.raises(ValueError, match="group 'gan' of Another is unknown; use 'cnn' or 'unet'"):
+        Network("Another", NETWORKS["UNet"].recipe, "gan")
+
+
+def test_an_unknown_key_is_answered_with_those_that_there_are() -> None:
+    with pytest.raises(KeyError, match="there is no network 'UNett'; choose one of SimpleCNN, "):
+        networks.find("UNett")
 
 
 def test_recipes_name_real_networks_and_refuse_nonsense():

@@ -164,10 +164,10 @@ def offered() -> dict[str, Network]:
         missing = [name for name in files if not (weights.WEIGHTS_DIR / name).is_file()]
         if missing:
             logger.info(
-                "The laboratory leaves out %s: %s is missing; make it with 'python -m ippy train "
+                "The laboratory leaves out %s: there is no %s; train it with 'python -m ippy train "
                 "%s', then build again.",
                 wanted.pop(key).title,
-                " and ".join(missing),
+                " and no ".join(missing),
                 key,
             )
     return wanted

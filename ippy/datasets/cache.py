@@ -6,7 +6,9 @@ import json
 import os
 import warnings
 import zipfile
+from collections.abc import Sized
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -25,9 +27,13 @@ def _collate(items: list[Tensor]) -> Tensor:
     return quantise(torch.stack(items))  # (batch, 1, H, W)
 
 
+def _size(dataset: Dataset) -> int:
+    return len(cast(Sized, dataset))  # torch promises no length of a data set, but it needs one
+
+
 def _render(dataset: Dataset, workers: int) -> Tensor:
     loader = DataLoader(dataset, 16, num_workers=workers, collate_fn=_collate)
-    few = len(dataset) < 512  # takes seconds: no bar
+    few = _size(dataset) < 512  # takes seconds: no bar
     return torch.cat(list(tqdm(loader, desc="images", unit="batch", leave=False, disable=few)))
 
 
@@ -74,11 +80,11 @@ def materialise(dataset: Dataset, *, cache: bool = True, workers: int | None = N
     if cache and hasattr(dataset, "cache_key"):
         key = hashlib.sha256(json.dumps(dataset.cache_key()).encode()).hexdigest()[:24]
         file = cache_dir() / f"images-{key}.npz"
-        if (images := _read_cache(file, len(dataset))) is not None:
+        if (images := _read_cache(file, _size(dataset))) is not None:
             return images
     if workers is None:
         mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-        workers = min(8, len(mine)) if len(dataset) >= 128 else 0
+        workers = min(8, len(mine)) if _size(dataset) >= 128 else 0
     try:
         images = _render(dataset, workers)
     except RuntimeError as error:

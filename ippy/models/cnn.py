@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+__all__ = ["ResCNN", "SimpleCNN"]
+
 
 def check_input(x: Tensor, in_ch: int, min_size: int = 1) -> None:
     """Raise ValueError unless ``x`` is ``(N, in_ch, H, W)`` with ``H, W >= min_size``."""

@@ -33,31 +33,35 @@ def identity_init(model: nn.Module, residual: bool = False) -> None:
     blocks = [m for m in model.modules() if isinstance(m, DoubleConv | ResidualDoubleConv)]
     if type(model) is SimpleCNN:
         chain = [model.conv1, model.conv2, model.conv3]
-        nn.init.zeros_(model.conv3.weight)
-        nn.init.zeros_(model.conv3.bias)
-    elif blocks and hasattr(model, "out_conv"):
-        chain = [*_carry(blocks[0]), *_carry(blocks[-1]), model.out_conv]
+        _silence(model.conv3, slice(None))
+    elif blocks and isinstance(out_conv := getattr(model, "out_conv", None), nn.Conv2d):
+        chain = [*_carriers(blocks[0]), *_carriers(blocks[-1]), out_conv]
         gates = [m for m in model.modules() if isinstance(m, AttentionGate)]
         if gates:  # the last one is that of the uppermost skip
-            nn.init.zeros_(gates[-1].psi.weight)
-            nn.init.zeros_(gates[-1].psi.bias)
+            _silence(gates[-1].psi, slice(None))
             last_scale = 2.0
     else:
         raise TypeError(f"no identity initialisation for {type(model).__name__}; see its docstring")
     if residual:
         return
     with torch.no_grad():
-        for conv in chain[:-1]:
-            conv.weight[0], conv.bias[0] = 0, 0
         for conv in chain:
+            if conv is not chain[-1]:
+                _silence(conv, 0)
             middle = conv.kernel_size[0] // 2
             conv.weight[0, 0, middle, middle] = last_scale if conv is chain[-1] else 1
 
 
-def _carry(block: DoubleConv | ResidualDoubleConv) -> list[nn.Conv2d]:
+@torch.no_grad()
+def _silence(conv: nn.Conv2d, channel: int | slice) -> None:
+    """Weights and bias of these output channels become zero."""
+    for parameter in conv.parameters():
+        parameter[channel] = 0
+
+
+def _carriers(block: DoubleConv | ResidualDoubleConv) -> list[nn.Conv2d]:
     """The layers of a block that are to carry channel 0."""
-    if isinstance(block, DoubleConv):
-        return [block.block[0], block.block[2]]
-    nn.init.zeros_(block.conv2.weight[0])  # the shortcut carries it, the others add nothing
-    nn.init.zeros_(block.conv2.bias[:1])
-    return [block.shortcut]
+    layers = list(block.block) if isinstance(block, DoubleConv) else [block.shortcut]
+    if isinstance(block, ResidualDoubleConv):
+        _silence(block.conv2, 0)  # the shortcut carries it, the others add nothing
+    return [layer for layer in layers if isinstance(layer, nn.Conv2d)]

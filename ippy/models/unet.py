@@ -9,6 +9,19 @@ from torch import Tensor, nn
 
 from ippy.models.cnn import check_input
 
+__all__ = [
+    "AttentionGate",
+    "AttentionUNet",
+    "AttentionUpBlock",
+    "DoubleConv",
+    "DownBlock",
+    "ResidualDoubleConv",
+    "ResidualUNet",
+    "SimpleUNet",
+    "UNetPP",
+    "UpBlock",
+]
+
 BlockCls = Callable[[int, int], nn.Module]  # called as block_cls(in_ch, out_ch)
 MIN_SIZE = 16  # pixels: three poolings leave 2 x 2 in the bottleneck
 

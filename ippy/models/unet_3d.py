@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+__all__ = ["DoubleConv3d", "DownBlock3d", "UNet3D", "UpBlock3d"]
+
 MIN_SIZE_3D = 8  # voxels: three poolings leave a single one in the bottleneck
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+__all__ = ["Operator", "operator_norm"]
+
 
 class Operator(nn.Module):
     r"""Linear forward model :math:`y = Kx`; subclasses define ``_forward`` and ``_adjoint``.
@@ -20,6 +22,14 @@ class Operator(nn.Module):
         super().__init__()
         self.img_shape = check_shape(img_shape)
         self.out_shape = self.img_shape if out_shape is None else check_shape(out_shape)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} has no forward: define _forward(x)")
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        raise NotImplementedError(
+            f"{type(self).__name__} has no adjoint: define _adjoint(y), the transpose of _forward"
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply :math:`K` to images x ``(N, C, *img_shape)``; returns ``(N, C', *out_shape)``.
@@ -52,7 +62,12 @@ class _Transposed(Operator):
     def __init__(self, K: Operator) -> None:
         super().__init__(K.out_shape, K.img_shape)
         self.K = K
-        self._forward, self._adjoint = K._adjoint, K._forward
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.K._adjoint(x)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.K._forward(y)
 
     @property
     def T(self) -> Operator:
@@ -89,7 +104,7 @@ def check_shape(shape: Sequence[int]) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
-def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
+def check_choice(name: str, value: str | None, allowed: tuple[str, ...]) -> str:
+    if value is None or value not in allowed:
         raise ValueError(f"unknown {name} {value!r}: use one of {', '.join(map(repr, allowed))}")
     return value

@@ -6,13 +6,16 @@ The boundary says what lies outside the image: ``"zeros"``, ``"reflect"`` (mirro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ippy.operators.base import Operator, check_choice, check_shape
+
+__all__ = ["Blurring", "DownScaling", "Gradient", "gaussian_kernel", "motion_kernel"]
 
 BOUNDARIES = ("zeros", "reflect", "circular")
 
@@ -64,10 +67,11 @@ class Blurring(Operator):
             kernel = motion_kernel(kernel_size, motion_angle)
         _check_kernel(kernel, self.img_shape)
         self._exact = kernel  # float64 and no buffer: some devices have no float64
+        self.kernel: Tensor
         self.register_buffer("kernel", kernel.float(), persistent=False)
         self.margin = (kernel.shape[0] // 2, kernel.shape[1] // 2)
 
-    def _apply(self, fn, recurse=True):  # behind .to(), .double(), .cuda()
+    def _apply(self, fn: Callable, recurse: bool = True) -> Self:  # behind .to(), .double()
         super()._apply(fn, recurse)
         self.kernel = self._exact.to(self.kernel)  # .double() must not keep float32 rounding
         return self

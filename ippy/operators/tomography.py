@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ippy.operators.base import Operator, check_choice, check_input
+
+__all__ = ["CTProjector"]
 
 _DENSE_TYPES = (torch.float32, torch.float64)
 
@@ -60,12 +63,13 @@ class CTProjector(Operator):
         name, size = "A", (math.prod(self.out_shape), math.prod(self.img_shape))
         if transposed:
             name, size = "AT", size[::-1]
-        parts = [getattr(self, f"{name}_{part}") for part in ("rows", "columns", "values")]
+        parts = (getattr(self, f"{name}_{part}") for part in ("rows", "columns", "values"))
+        rows, columns, values = parts
         kind = x.dtype if x.dtype in _DENSE_TYPES else torch.float32
         with warnings.catch_warnings():  # "in beta state", which a reader need not know
             warnings.simplefilter("ignore", UserWarning)
             matrix = torch.sparse_csr_tensor(
-                *parts[:2], parts[2].to(kind), size, check_invariants=False
+                rows, columns, values.to(kind), size=size, check_invariants=False
             )
         return (matrix @ x.to(kind)).to(x.dtype)
 
@@ -115,12 +119,12 @@ class _Product(torch.autograd.Function):
     """Product with a constant matrix, whose gradient is the product with the transpose."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, K: CTProjector, transposed: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, K: CTProjector, transposed: bool) -> Tensor:
         ctx.K, ctx.transposed = K, transposed
         return K._multiply(x, transposed)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple:
+    def backward(ctx: Any, grad: Tensor) -> tuple:
         return _Product.apply(grad, ctx.K, not ctx.transposed), None, None
 
 
@@ -130,7 +134,7 @@ def _matrices(shape: tuple[int, int], angles: Tensor, size: int) -> dict[str, Te
     v, u = torch.meshgrid(torch.arange(h) - h // 2, torch.arange(w) - w // 2, indexing="ij")
     u, v = u.flatten().double(), v.flatten().double()
     pixel = torch.arange(h * w, dtype=torch.int32)
-    counts, columns, values, bins, weights = [], [], [], [], []
+    counts, columns, values, bins, areas = [], [], [], [], []
     for angle in angles:
         t = u * angle.cos() - v * angle.sin() + size // 2  # where the pixel's middle falls
         half = (angle.cos().abs() + angle.sin().abs()) / 2  # of its shadow
@@ -141,19 +145,18 @@ def _matrices(shape: tuple[int, int], angles: Tensor, size: int) -> dict[str, Te
         area[(where < 0) | (where >= size)] = 0
         area = area.float()
         bins.append(where.clamp(0, size - 1))
-        weights.append(area)
-        kept = area.flatten().nonzero()[:, 0]
-        where = where.flatten()[kept]
-        where, order = where.sort(stable=True)
+        areas.append(area)
+        lit = area.flatten().nonzero()[:, 0]
+        where, order = where.flatten()[lit].sort(stable=True)
         counts.append(torch.bincount(where, minlength=size))
-        columns.append(pixel.repeat(3)[kept][order])
-        values.append(area.flatten()[kept][order])
+        columns.append(pixel.repeat(3)[lit][order])
+        values.append(area.flatten()[lit][order])
     offsets = torch.arange(len(angles), dtype=torch.int32) * size
-    weights = torch.stack(weights, 2).permute(1, 2, 0)  # (H W, angles, 3)
-    bins = (torch.stack(bins, 2) + offsets).permute(1, 2, 0)
+    weights = torch.stack(areas, 2).permute(1, 2, 0)  # (H W, angles, 3)
+    places = (torch.stack(bins, 2) + offsets).permute(1, 2, 0)
     kept = weights != 0
     found = {"A_rows": torch.cat(counts), "A_columns": torch.cat(columns)}
-    found |= {"AT_rows": kept.flatten(1).sum(1), "AT_columns": bins[kept]}
+    found |= {"AT_rows": kept.flatten(1).sum(1), "AT_columns": places[kept]}
     for name in ("A_rows", "AT_rows"):
         found[name] = torch.cat([torch.zeros(1), found[name].cumsum(0)])
     found = {name: tensor.int() for name, tensor in found.items()}

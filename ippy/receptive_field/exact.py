@@ -185,11 +185,12 @@ def receptive_field(
     axes = next((reach[node] for node in reach if node.name == signature.user_outputs[0]), None)
     if axes is None:
         raise ValueError(f"the output of {type(model).__name__} does not depend on its input")
+    height, width = axes
     return ReceptiveField(
-        tuple(input_shape[2:]),
-        tuple(axis.matrix.shape[2] for axis in axes),
-        tuple(axis.jump for axis in axes),
+        (input_shape[2], input_shape[3]),
+        (height.matrix.shape[2], width.matrix.shape[2]),
+        (height.jump, width.jump),
         tuple(global_layers),
         tuple(rows),
-        tuple(axes),
+        (height, width),
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ippy.receptive_field.exact import Box
@@ -19,7 +20,9 @@ __all__ = ["measured"]
 class _Linearised(TorchFunctionMode):
     """Activations and dropout become the identity, maxima over windows become means."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         name, kwargs = getattr(func, "__name__", "").rstrip("_"), kwargs or {}
         if name in ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softmax"):
             return args[0]
@@ -31,8 +34,14 @@ class _Linearised(TorchFunctionMode):
 
 
 def _mean_pool(
-    x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
-):
+    x: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
     if ceil_mode or return_indices:
         raise NotImplementedError("measured has no linear twin for this max-pooling")
     channels, kernel = x.shape[1], pair(kernel_size)

@@ -8,13 +8,14 @@ image, by padding. A new layer gets its rule in :meth:`Node.reach`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, fx
 
 __all__ = ["Axis", "Node", "label", "operation", "pair"]
 
@@ -68,7 +69,9 @@ def _window(axis: Axis, size: int, kernel: int, stride: int, padding: int, dilat
     return Axis((found > 0).float(), axis.jump * stride)
 
 
-def _transposed(axis, size: int, kernel: int, stride: int, padding: int, dilation: int) -> Axis:
+def _transposed(
+    axis: Axis, size: int, kernel: int, stride: int, padding: int, dilation: int
+) -> Axis:
     margin = (dilation * (kernel - 1) + padding) // stride + 2
     padded = _outside(axis.matrix, margin, margin + -(-size // stride))
     weight = torch.ones(1, 1, kernel)
@@ -88,7 +91,7 @@ def _resized(
         found = F.interpolate(padded, size=(old + 2) * factor, mode=mode, align_corners=False)
         found = found[:, :, factor:-factor]
     else:
-        how = {"size": size} if scale is None else {"scale_factor": scale}
+        how: dict[str, Any] = {"size": size} if scale is None else {"scale_factor": scale}
         found = F.interpolate(axis.matrix.double(), **how, mode=mode, align_corners=align)
     return Axis((found > 1e-6).float(), axis.jump * Fraction(old, size))
 
@@ -125,31 +128,31 @@ _POINTWISE |= {"contiguous", "detach", "to", "_to_copy", "alias"}
 _VIEWS = {"slice", "getitem", "chunk", "split", "select", "alias", "view", "expand"}
 
 
-def pair(value) -> tuple:
+def pair(value: Any) -> tuple:
     if not isinstance(value, Sequence) or isinstance(value, str):
         return value, value
     return tuple(value) * (1 if len(value) == 2 else 2)
 
 
-def label(node) -> str:
+def label(node: fx.Node) -> str:
     """Path of the layer that a node belongs to, or its own name in a functional network."""
     stack = list(node.meta.get("nn_module_stack", {}).values())
     return (stack[-1][0] if stack else "") or node.name
 
 
-def operation(node) -> str:
+def operation(node: fx.Node) -> str:
     return getattr(node.target, "__name__", "").split(".")[0]
 
 
 class Node:
     """Axes, sizes and settings of one operation."""
 
-    def __init__(self, node, inputs: list[list[Axis]]) -> None:
+    def __init__(self, node: fx.Node, inputs: list[list[Axis]]) -> None:
         self.node, self.inputs, self.axes = node, inputs, inputs[0]
         value = node.meta["val"]
         self.shape = tuple((value[0] if isinstance(value, list | tuple) else value).shape)
         self.size = self.shape[2:] if len(self.shape) == 4 else (1, 1)
-        self.args = [getattr(a, "meta", {}).get("val", a) for a in node.args]
+        self.args: list[Any] = [getattr(a, "meta", {}).get("val", a) for a in node.args]
         schema = getattr(node.target, "_schema", None)
         names = [argument.name for argument in schema.arguments] if schema else []
         self.named = dict(zip(names, self.args, strict=False)) | dict(node.kwargs)
@@ -157,11 +160,11 @@ class Node:
         self.before = None if first is None else tuple(first.shape)
         self.is_global = False
 
-    def option(self, name: str, default):
+    def option(self, name: str, default: Any) -> Any:
         found = self.named.get(name)
         return default if found is None or found == [] else found
 
-    def each(self, function, *settings) -> list[Axis]:
+    def each(self, function: Callable[..., Axis], *settings: Any) -> list[Axis]:
         columns = [pair(setting) for setting in settings]
         rows = zip(self.axes, self.size, *columns, strict=True)
         return [function(*row) for row in rows]
@@ -205,7 +208,7 @@ class Node:
         flat = all(axis.matrix.shape[2] == 1 for axis in self.axes)
         pointwise = torch.Tag.pointwise in getattr(self.node.target, "tags", ())
         pointwise = pointwise or name in _POINTWISE
-        written = self.node.args[0]
+        written: Any = self.node.args[0]
         in_place = name != operation(self.node)
         if in_place and operation(written) in _VIEWS and len(written.args[0].users) > 1:
             return None  # a part is changed of a map that others read
@@ -234,7 +237,7 @@ class Node:
             return self.each(_blocks)
         if name in ("adaptive_avg_pool2d", "adaptive_max_pool2d"):
             return self.everything()
-        if name in ("mean", "sum", "amax", "amin") and len(self.before) == 4:
+        if name in ("mean", "sum", "amax", "amin") and len(self.before or ()) == 4:
             over = self.named.get("dim") or (0, 1, 2, 3)
             return self.everything() if {d % 4 for d in over} >= {2, 3} else None
         if name in ("flatten", "view", "reshape", "squeeze", "unsqueeze") and flat:

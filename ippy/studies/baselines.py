@@ -6,6 +6,8 @@ from ippy import datasets, evaluation, metrics
 from ippy.studies.runner import Run, identity
 from ippy.tasks import SHAPE, TASKS, measure, task_operator
 
+__all__ = ["LAMBDAS", "NOISE_LEVELS", "runs", "summarise"]
+
 LAMBDAS = {
     "Tikhonov": [round(10 ** (k / 6), 6) for k in range(-18, 1)],
     "TV": [round(10 ** (k / 6), 6) for k in range(-24, -5)],

@@ -1,5 +1,7 @@
 """The small networks that the chapter on residual learning compares, and how they are trained."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -16,7 +18,8 @@ def he_init(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 class Chain(nn.Module):
@@ -67,7 +70,7 @@ def images_of(kind: str, n_train: int = 400, n_val: int = 16) -> tuple[torch.Ten
 SMALL = Recipe("SimpleCNN", steps=1000, batch_size=8, crop=64, schedule="constant", val_every=100)
 
 
-def fit(model: nn.Module, kind: str, recipe: Recipe, **options) -> dict:
+def fit(model: nn.Module, kind: str, recipe: Recipe, **options: Any) -> dict:
     """Train a network on images of one kind; its validation error step by step."""
     images, val_images = images_of(kind)
     operator = task_operator()

@@ -97,7 +97,8 @@ def vessels(f: Method | nn.Module) -> dict:
         Contrast -> ``with``: amplitudes in images that hold the vessels; ``without``: at the same
         places of the same images without them.
     """
-    K, found, residual = task_operator(), {}, None
+    K, residual = task_operator(), None
+    found: dict[str, dict[str, list[float]]] = {}
     for contrast in CONTRASTS:
         plain, drawn, places = _vessel_images(contrast)
         if residual is None:

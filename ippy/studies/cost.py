@@ -10,6 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ippy.studies.measures import Subject, apply, classical, deblurring, shipped, test_pairs
 from ippy.studies.runner import Run
 
+__all__ = ["REPEATS", "runs"]
+
 REPEATS = 7
 
 

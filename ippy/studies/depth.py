@@ -11,6 +11,8 @@ from ippy.studies.chains import SMALL, DeepChain, fit, images_of
 from ippy.studies.runner import Run, identity
 from ippy.tasks import measure, task_operator
 
+__all__ = ["RECIPE", "gradient_norms", "runs"]
+
 #: Numbers of layers, and kinds of :class:`ippy.studies.DeepChain`.
 DEPTHS, KINDS = (8, 16, 32), ("plain", "residual", "scaled")
 RECIPE = replace(SMALL, steps=400, lr=1e-3, schedule="one_cycle", val_images=8)

@@ -8,6 +8,8 @@ from ippy.studies.chains import SMALL, fit, three_layers
 from ippy.studies.runner import Run, identity
 from ippy.tasks import task_operator
 
+__all__ = ["KINDS", "N_TEST", "RECIPE", "runs"]
+
 #: Kinds of images.
 KINDS = ("thorax", "dead_leaves")
 RECIPE = replace(SMALL, val_every=1000)
@@ -18,7 +20,8 @@ def _generalise(kind: str, skip: bool, seed: int) -> dict:
     """Error on test images of each kind of a network, and of the measurement."""
     model = three_layers(skip, False, seed)
     fit(model, kind, RECIPE)
-    K, found = task_operator(), {"mse": {}, "measurement_mse": {}}
+    K = task_operator()
+    found: dict[str, dict[str, float]] = {"mse": {}, "measurement_mse": {}}
     for target in KINDS:
         images = evaluation.held_out_images(N_TEST, target)
         table = evaluation.evaluate({"net": model}, images, K)

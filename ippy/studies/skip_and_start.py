@@ -7,6 +7,8 @@ from ippy.studies.chains import SMALL, fit, images_of, three_layers
 from ippy.studies.runner import Run, identity
 from ippy.tasks import measure, task_operator
 
+__all__ = ["STARTS", "runs"]
+
 STARTS = ("default", "identity")
 
 

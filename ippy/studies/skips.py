@@ -66,11 +66,12 @@ def live_channels(model: nn.Module, y_delta: Tensor) -> dict[str, tuple[int, int
         model: A UNet, or a network around one in its attribute ``body``.
         y_delta: Measurements (N, 1, H, W).
     """
-    unet, found, handles = getattr(model, "body", model), {}, []
+    unet, handles = getattr(model, "body", model), []
+    found: dict[str, tuple[int, int]] = {}
     for level in LEVELS:
 
-        def count(_, __, out: Tensor, level: str = level) -> None:
-            live = (out.amax((0, 2, 3)) > 0).sum().item()
+        def count(_: nn.Module, __: tuple, out: Tensor, level: str = level) -> None:
+            live = int((out.amax((0, 2, 3)) > 0).sum())
             found[level] = (live, out.shape[1])
 
         if hasattr(unet, level):
@@ -85,9 +86,10 @@ def live_channels(model: nn.Module, y_delta: Tensor) -> dict[str, tuple[int, int
 
 def _measure(subject: Subject) -> dict:
     f, history = subject.load()
+    assert isinstance(f, nn.Module), "this study has no classical method"
     live = live_channels(f, test_pairs(8)[0])
     found = facts(f, history) | quality(f) | {"live": live}
-    if subject.fields["network"] == "UNet":
+    if isinstance(f, models.SimpleUNet) and subject.fields["network"] == "UNet":
         y_delta, x = test_pairs()
         for level in LEVELS:
             psnr = metrics.psnr(without_level(f, level, y_delta), x)

@@ -59,14 +59,15 @@ def digest(*roots: Callable | type | str) -> str:
 
 def _label(module: str) -> str:
     """The name of a module, also where it is the program that was started."""
-    return _path(module).stem if module == "__main__" else module
+    path = _path(module) if module == "__main__" else None
+    return path.stem if path else module
 
 
 @cache
 def _path(module: str) -> Path | None:
     """The source file of a module; None if there is no such module."""
-    if module in sys.modules and getattr(sys.modules[module], "__file__", None):
-        return Path(sys.modules[module].__file__)
+    if file := getattr(sys.modules.get(module), "__file__", None):
+        return Path(file)
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:
@@ -77,6 +78,8 @@ def _path(module: str) -> Path | None:
 def read(module: str) -> str:
     """The source of a module, as it is now."""
     path = _path(module)
+    if path is None:
+        raise ModuleNotFoundError(f"there is no source of a module {module!r}")
     return _read(path, path.stat().st_mtime_ns)
 
 
@@ -117,7 +120,7 @@ def _resolve(module: str, dotted: str) -> Iterator[tuple[str, str]]:
             whole = f"{whole}.{rest.pop(0)}"
         if rest:
             yield from _resolve(whole, rest[0])
-        elif whole not in _PLUMBING and _path(whole).name != "__init__.py":
+        elif whole not in _PLUMBING and (path := _path(whole)) and path.name != "__init__.py":
             for name in _bindings(read(whole))[0]:
                 yield from _resolve(whole, name)
 
@@ -130,7 +133,9 @@ def _is_module(name: str) -> bool:
 @cache
 def _bindings(text: str) -> tuple[dict[str, list[ast.stmt]], dict[str, tuple[str, str]]]:
     """What a module defines, name -> statements, and imports, name -> (module, name or "")."""
-    tree, own, imported = ast.parse(text), {}, {}
+    tree = ast.parse(text)
+    own: dict[str, list[ast.stmt]] = {}
+    imported: dict[str, tuple[str, str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:

@@ -64,8 +64,8 @@ class UpBlockWithoutSkip(nn.Module):
 
 def _global(body: nn.Module) -> Chain:
     """The image plus what ``body`` computes, which is zero at the start."""
-    nn.init.zeros_(body.out_conv.weight)
-    nn.init.zeros_(body.out_conv.bias)
+    for parameter in body.get_submodule("out_conv").parameters():
+        nn.init.zeros_(parameter)
     return Chain(body, skip=True)
 
 
@@ -152,7 +152,7 @@ def ranges(seed: int) -> Callable[[int], tuple[Blurring, float]]:
     def draw(step: int) -> tuple[Blurring, float]:
         generator = generator_for(seed + 1_000_000, step)
         angle, level = torch.rand(2, generator=generator).tolist()
-        length = LENGTHS[torch.randint(len(LENGTHS), (1,), generator=generator).item()]
+        length = LENGTHS[int(torch.randint(len(LENGTHS), (1,), generator=generator))]
         low, high = ANGLE_RANGE
         operator = task_operator(kernel_size=length, motion_angle=low + angle * (high - low))
         return operator, NOISE_RANGE[0] + level * (NOISE_RANGE[1] - NOISE_RANGE[0])

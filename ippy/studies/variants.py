@@ -1,5 +1,7 @@
 """The UNets beside each other: residual blocks and global skips, gates, nested skips."""
 
+from typing import Any
+
 from torch import Tensor
 
 from ippy import evaluation, metrics, models
@@ -30,7 +32,7 @@ OTHERS = (
 
 def with_mean_attention(model: models.AttentionUNet, y_delta: Tensor) -> Tensor:
     """Reconstruct with each gate's weights replaced by their mean over the image."""
-    gates = [block.attn for block in (model.dec1, model.dec2, model.dec3)]
+    gates: list[Any] = [block.attn for block in (model.dec1, model.dec2, model.dec3)]
     for gate in gates:
         gate.alpha = lambda g, s, gate=gate: models.AttentionGate.alpha(gate, g, s).mean(
             (2, 3), keepdim=True

@@ -52,7 +52,8 @@ class Corrector(nn.Module):
         convolutions = [m for m in body.modules() if isinstance(m, nn.Conv2d)]
         for conv in convolutions:
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-            nn.init.zeros_(conv.bias)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
         nn.init.zeros_(convolutions[-1].weight)
 
     def forward(self, x: Tensor) -> Tensor:

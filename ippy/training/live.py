@@ -2,11 +2,15 @@
 
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from ippy import metrics
 from ippy.evaluation import reconstruct
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["LiveView"]
 
@@ -34,9 +38,10 @@ class LiveView:
 
     def __init__(self, x: Tensor, y_delta: Tensor, *, seconds: float = 50.0) -> None:
         self.x, self.y_delta, self.seconds = x, y_delta, seconds
-        self.start, self.elapsed, self.psnrs = time.perf_counter(), 0.0, []
+        self.start, self.elapsed = time.perf_counter(), 0.0
+        self.psnrs: list[float] = []
         self.measured = metrics.psnr(y_delta, x).item()
-        self.handle = None
+        self.handle: Any = None  # of the figure that IPython shows
 
     def __call__(self, step: int, model: nn.Module, history: dict) -> bool:
         """Draw the state after ``step``; return whether the time is up."""
@@ -56,7 +61,7 @@ class LiveView:
         self.elapsed = time.perf_counter() - self.start
         return self.elapsed > self.seconds
 
-    def draw(self, step: int, x_hat: Tensor, history: dict):
+    def draw(self, step: int, x_hat: Tensor, history: dict) -> "Figure":
         """The figure: curve, measurement, reconstruction; a new one each time."""
         import matplotlib.pyplot as plt
 

@@ -33,7 +33,7 @@ def dead_leaves(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
     # each pixel is the mean of the four fine ones in it, which may lie on different leaves
     columns, rows = np.meshgrid(*(np.arange(k, dtype=np.float32) for k in shape[::-1]))
-    x = 0
+    x = np.zeros(shape, np.float32)
     for first_row, first_column in ((0, 0), (0, 1), (1, 0), (1, 1)):
         part = leaf[first_row::2, first_column::2]  # (H, W)
         grey, slope_x, slope_y, rough = np.moveaxis(shades.take(part, 0), -1, 0)
