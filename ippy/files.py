@@ -6,7 +6,7 @@ import platform
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -94,7 +94,8 @@ def atomic_write(files: Mapping[Path, bytes]) -> None:
             ) from error
         finally:
             for new in temporary.values():
-                new.unlink(missing_ok=True)
+                with suppress(OSError):  # a read-only disk refuses even where there is nothing
+                    new.unlink(missing_ok=True)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -179,9 +179,10 @@ def find(key: str) -> Network:
 
 
 def taught(group: str | None = None, task: str = "deblurring") -> list[str]:
-    """Keys of the networks that a chapter explains, as the pages compare them.
+    """Keys of the networks that a chapter explains, as studies and pages compare them.
 
-    A network that was added for its weights or for the laboratory changes no page.
+    Another network has its weights, its place in the laboratory and in the tables, and changes no
+    page.
 
     Args:
         group: One of :data:`GROUPS`; None: all.

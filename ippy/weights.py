@@ -122,8 +122,8 @@ def load(
         )
     has_card = model is None or path.with_suffix(".json").is_file()
     with turn(path):
-        card, content = read_card(path) if has_card else None, path.read_bytes()
-    if card is not None and hashlib.sha256(content).hexdigest() != card["sha256"]:
+        card, content = read_card(path) if has_card else {}, path.read_bytes()
+    if card and hashlib.sha256(content).hexdigest() != card["sha256"]:
         raise ValueError(
             f"{path.name} is not the file its card describes (SHA-256 differs): it is truncated or "
             f"was altered; {paths.restore()}, or delete it and train again"

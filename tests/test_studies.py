@@ -247,10 +247,13 @@ def test_a_network_adds_its_runs_and_nothing_else(
     shutil.copy(paths.WEIGHTS / "results" / f"{name}.json", tmp_path)
     before = results.read(tmp_path / f"{name}.json")["runs"]
     args = {"in_ch": 1, "out_ch": 1, "base_ch": 4}
-    monkeypatch.setitem(NETWORKS, "Small", Network("Small", Recipe("SimpleUNet", args), "unet"))
+    small = Network("Small", Recipe("SimpleUNet", args), "unet", chapter="unet_variants")
+    monkeypatch.setitem(NETWORKS, "Small", small)
+    untaught = Network("Untaught", Recipe("SimpleUNet", args), "unet")
+    monkeypatch.setitem(NETWORKS, "Untaught", untaught)
     elsewhere = Recipe("SimpleUNet", args)
     object.__setattr__(elsewhere, "task", "tomography")
-    monkeypatch.setitem(NETWORKS, "Other", Network("Other", elsewhere, "unet"))
+    monkeypatch.setitem(NETWORKS, "Other", Network("Other", elsewhere, "unet", "unet"))
     computed = []
     monkeypatch.setattr(module, measure, lambda s: computed.append(s.fields) or measured(s))
     after = studies.run(name, tmp_path)["runs"]

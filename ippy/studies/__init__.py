@@ -5,8 +5,8 @@ chains and in ``width`` a seed decides the initialisation, and batches, crops an
 same in all runs; in those of the UNets it decides everything. Pages plot the stored results,
 ``weights/results/<name>.json``, which :func:`result` reads.
 
-A study that is run again computes what is missing. A network that is added to
-:data:`ippy.networks.NETWORKS` adds its runs, and leaves the stored ones as they are.
+A study that is run again computes what is missing. A network of :data:`ippy.networks.NETWORKS` that
+a chapter explains adds its runs, and leaves the stored ones as they are.
 """
 
 from collections.abc import Callable

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ippy import evaluation
+from ippy.networks import taught
 from ippy.seeds import generator_for
 from ippy.studies.measures import (
     CLASSICAL,
@@ -15,7 +16,6 @@ from ippy.studies.measures import (
     Subject,
     apply,
     classical,
-    deblurring,
     facts,
     inside,
     quality,
@@ -127,7 +127,7 @@ def _compare(subject: Subject) -> dict:
 
 def runs() -> list[Run]:
     """Short trainings with every seed, every shipped network, the classical methods."""
-    subjects = [short(name, seed) for seed in SEEDS for name in deblurring()]
-    subjects += [shipped(name) for name in deblurring()]
+    subjects = [short(name, seed) for seed in SEEDS for name in taught()]
+    subjects += [shipped(name) for name in taught()]
     subjects += [classical(name) for name in CLASSICAL]
     return [subject.run(_compare, H_EDGES, CONTRASTS) for subject in subjects]

@@ -24,7 +24,6 @@ __all__ = [
     "Subject",
     "apply",
     "classical",
-    "deblurring",
     "facts",
     "inside",
     "quality",
@@ -64,11 +63,6 @@ class Subject:
         depends = identity(self.depends, *settings) if settings else self.depends
         code = (measure, *self.code)
         return Run(self.fields, partial(measure, self), depends, code, self.missing)
-
-
-def deblurring() -> list[str]:
-    """Keys of the networks that are trained for the book's deblurring task."""
-    return [key for key, network in NETWORKS.items() if network.recipe.task == "deblurring"]
 
 
 def short(name: str, seed: int, lr: float | None = None) -> Subject:

@@ -1,6 +1,7 @@
 """Each network after short trainings with several learning rates."""
 
-from ippy.studies.measures import Subject, deblurring, facts, short
+from ippy.networks import taught
+from ippy.studies.measures import Subject, facts, short
 from ippy.studies.runner import Run
 
 __all__ = ["RATES"]
@@ -15,4 +16,4 @@ def _validation(subject: Subject) -> dict:
 
 def runs() -> list[Run]:
     """Every network with every rate, seed 0."""
-    return [short(name, 0, lr).run(_validation) for name in deblurring() for lr in RATES]
+    return [short(name, 0, lr).run(_validation) for name in taught() for lr in RATES]

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ippy import datasets, evaluation, metrics
 from ippy.images import sample_image
+from ippy.networks import taught
 from ippy.operators import Operator
 from ippy.studies import trained
 from ippy.studies.measures import (
@@ -14,7 +15,6 @@ from ippy.studies.measures import (
     Subject,
     apply,
     classical,
-    deblurring,
     shipped,
     short,
     test_pairs,
@@ -56,7 +56,7 @@ def _measure(subject: Subject) -> dict:
 def runs() -> list[Run]:
     """The UNet trained on one task or on ranges, every shipped network, the classical methods."""
     subjects = [short(name, seed) for seed in SEEDS for name in ("UNet", "UNet, ranges")]
-    subjects += [shipped(name) for name in deblurring()]
+    subjects += [shipped(name) for name in taught()]
     subjects += [classical(name) for name in CLASSICAL]
     knobs = (NOISE_LEVELS, ANGLES, LENGTHS, WORLDS)  # a curve has one value for each
     return [subject.run(_measure, *knobs) for subject in subjects]

@@ -5,11 +5,10 @@ from typing import Any
 from torch import Tensor
 
 from ippy import evaluation, metrics, models
-from ippy.networks import NETWORKS
+from ippy.networks import taught
 from ippy.studies.measures import (
     SEEDS,
     Subject,
-    deblurring,
     facts,
     quality,
     rounded,
@@ -55,7 +54,7 @@ def _measure(subject: Subject) -> dict:
 
 def runs() -> list[Run]:
     """Short trainings with every seed, then the shipped networks."""
-    unets = [name for name in deblurring() if NETWORKS[name].group == "unet"]
+    unets = taught("unet")
     subjects = [short(name, seed) for seed in SEEDS for name in (*unets, *OTHERS)]
     subjects += [shipped(name) for name in unets]
     return [subject.run(_measure) for subject in subjects]
