@@ -309,6 +309,7 @@ def edit(monkeypatch, module, old, new):
         ("ippy.models.unet", "class UNetPP", "class Unused:\n    pass\n\n\nclass UNetPP"),
         ("ippy.networks", '    "UNetPP": Network(', '    "More": None,\n    "UNetPP": Network('),
         ("ippy.files", "os.fsync", "os.fdatasync"),
+        ("ippy.seeds", "-> torch.Generator:", "-> object:"),
     ],
 )
 def test_comments_docstrings_and_what_is_not_used_change_nothing(monkeypatch, module, old, new):
