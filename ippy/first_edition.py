@@ -24,7 +24,7 @@ MOVED = {
         "ippy.studies.measures", "ippy.studies.comparison", "ippy.studies.robustness",
         "ippy.studies.skips", "ippy.studies.variants", "ippy.studies.cost",
     ),
-    "ippy.studies.networks": ("ippy.studies.trained", "ippy.studies.rates"),
+    "ippy.studies.networks": ("ippy.studies.trained",),
     "ippy.studies.residual": (
         "ippy.studies.chains", "ippy.studies.baselines", "ippy.studies.skip_and_start",
         "ippy.studies.generalisation", "ippy.studies.depth",

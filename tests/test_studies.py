@@ -313,6 +313,7 @@ def edit(monkeypatch, module, old, new):
         ),
         ("ippy.networks", '    "ResCNN": Network(', '    "More": None,\n    "ResCNN": Network('),
         ("ippy.files", "os.fsync", "os.fdatasync"),
+        ("ippy.seeds", "-> torch.Generator:", "-> object:"),
     ],
 )
 def test_comments_docstrings_and_what_is_not_used_change_nothing(monkeypatch, module, old, new):

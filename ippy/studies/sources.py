@@ -1,4 +1,4 @@
-"""Which code a result was made with, as a hash that comments and docstrings do not change.
+"""Which code a result was made with: a hash that comments, docstrings and hints do not change.
 
 A hash covers the definitions that are really used: from a function it goes on to every function,
 class and constant of ippy that its syntax tree names, and to what those name. A class that is
@@ -34,6 +34,9 @@ _PLUMBING = {
     "ippy.training.checkpoints",
     "ippy.training.live",
 }
+
+#: Parts of a syntax tree that decide nothing: type hints, and what versions of Python differ in.
+_SILENT = {"annotation", "returns", "ctx", "kind", "type_comment", "type_params"}
 
 
 def digest(*roots: Callable | type | str) -> str:
@@ -185,14 +188,14 @@ def _dotted(node: ast.AST) -> Iterator[str]:
 
 
 def _bare(node: object) -> object:
-    """A syntax tree as plain data, the same for all versions of Python, without docstrings."""
+    """A syntax tree as plain data, the same on all Pythons, without docstrings and type hints."""
     if isinstance(node, list):
         kept = [item for item in node if not _is_text(item)]
         return [_bare(item) for item in kept]
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields = {k: v for k, v in ast.iter_fields(node) if k not in ("ctx", "kind", "type_comment")}
-    return type(node).__name__, [(k, _bare(v)) for k, v in fields.items() if v not in (None, [])]
+    fields = {k: v for k, v in ast.iter_fields(node) if k not in _SILENT and v not in (None, [])}
+    return type(node).__name__, [(k, _bare(v)) for k, v in fields.items()]
 
 
 def _is_text(node: object) -> bool:
