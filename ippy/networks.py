@@ -32,11 +32,14 @@ class Recipe:
         batch_size: Images per step over all processes together.
         crop: Side of the square cut from each measured image (pixels); None: the whole image.
         flips: Whether half of the batches are mirrored, in each direction.
-        init: ``"default"`` (PyTorch's) or ``"identity"`` (:func:`ippy.models.identity_init`).
+        init: ``"default"`` (PyTorch's), ``"identity"`` (:func:`ippy.models.identity_init`) or
+            ``"he_identity"`` (:func:`ippy.models.he_identity_init`).
         lr: Largest learning rate of Adam.
         schedule: ``"one_cycle"`` (linear warm-up over 10 %, cosine decay) or ``"constant"``.
         noise_level: Relative noise level of the measurements.
         data: Arguments of :class:`ippy.datasets.SyntheticDataset`, its size included.
+        average: Decay of a running average of the weights, which then takes the place of the last
+            weights; 0: none.
         seed: Decides initialisation, batches, crops and noise.
         val_images: Number of validation images.
         val_every: Steps between validations.
@@ -55,6 +58,7 @@ class Recipe:
     schedule: str = "one_cycle"
     noise_level: float = NOISE_LEVEL
     data: dict = field(default_factory=lambda: {"n_images": 2000, "kind": "mixed"})
+    average: float = 0.0
     seed: int = 0
     val_images: int = 16
     val_every: int = 250
@@ -62,8 +66,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         known: dict[str, tuple[str, ...]]
-        known = {"schedule": ("one_cycle", "constant"), "init": ("default", "identity")}
-        known |= {"task": tuple(TASKS)}
+        known = {"schedule": ("one_cycle", "constant"), "task": tuple(TASKS)}
+        known |= {"init": ("default", "identity", "he_identity")}
         for name, values in known.items():
             if getattr(self, name) not in values:
                 choice = " or ".join(map(repr, values))
@@ -74,6 +78,10 @@ class Recipe:
             raise ValueError("steps, batch_size, val_every and val_images must be at least 1")
         if not 0 < self.lr < 1:
             raise ValueError(f"lr is {self.lr}, expected a learning rate in (0, 1) such as 1e-3")
+        if not 0 <= self.average < 1:
+            raise ValueError(
+                f"average is {self.average}, expected a decay such as 0.999, or 0: none"
+            )
 
     def build(self) -> nn.Module:
         """A fresh network with the constructor arguments and the initialisation of this recipe.
@@ -87,6 +95,8 @@ class Recipe:
         model = getattr(models, self.model)(**self.model_args)
         if self.init == "identity":
             models.identity_init(model)
+        elif self.init == "he_identity":
+            models.he_identity_init(model)
         return model
 
     def quick(self) -> "Recipe":

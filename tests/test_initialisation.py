@@ -1,12 +1,14 @@
 """Where training starts: networks that carry their input through, and chains of a given depth."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from ippy import models, studies
-from ippy.models import identity_init
-from ippy.networks import NETWORKS
+from ippy.models import he_identity_init, identity_init
+from ippy.networks import NETWORKS, taught
 
 
 @pytest.mark.parametrize("skip", [True, False])
@@ -40,6 +42,27 @@ def test_a_network_starts_close_to_the_identity_where_its_recipe_says_so(key):
 def test_a_network_that_cannot_carry_its_input_is_named():
     with pytest.raises(TypeError, match="no identity initialisation for ResCNN"):
         identity_init(models.ResCNN(1, 1, 8))
+
+
+@pytest.mark.parametrize("key", taught("unet"))
+def test_a_unet_can_start_as_the_identity_with_a_signal_at_every_level(key):
+    recipe = replace(NETWORKS[key].recipe, model_args={"base_ch": 8}, init="he_identity")
+    torch.manual_seed(0)
+    net, x = recipe.build(), torch.rand(2, 1, 32, 32)
+    sizes = []
+    for module in net.modules():
+        if isinstance(module, models.DoubleConv | models.ResidualDoubleConv):
+            module.register_forward_hook(lambda *given: sizes.append(given[2].std().item()))
+    torch.testing.assert_close(net(x), x)
+    assert min(sizes) > 0.05, "PyTorch's own start leaves a thousandth in the deepest level"
+    (net(x) - x.roll(1, -1)).square().mean().backward()
+    assert net.out_conv.weight.grad.abs().min() > 0, "all channels can be taken up"
+
+
+def test_a_start_for_levels_needs_levels():
+    for net in (models.SimpleCNN(1, 1, 8), models.ResCNN(1, 1, 8)):
+        with pytest.raises(TypeError, match="identity"):
+            he_identity_init(net)
 
 
 @pytest.mark.parametrize("kind", studies.KINDS)

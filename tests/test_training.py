@@ -48,6 +48,29 @@ def test_another_loss_can_be_minimised_and_the_history_stays_squared():
     assert absolute[1]["train_mse"][0] == pytest.approx(squared[1]["train_mse"][0], rel=0.5)
 
 
+def test_the_average_of_the_weights_is_what_a_run_ends_with(tmp_path):
+    recipe = replace(RECIPE, average=0.8, val_every=1)
+    weights = []  # of every step, as a run without an average has them
+
+    def note(step, model, history):
+        weights.append(model.conv3.weight.detach().clone())
+
+    plain, before = fit(replace(recipe, average=0.0), callback=note)
+    model, history = fit(recipe)
+    expected = weights[0]  # the first step is where the average starts
+    for done, weight in enumerate(weights[1:], start=1):
+        expected = torch.lerp(weight, expected, min(0.8, (1 + done) / (10 + done)))
+    torch.testing.assert_close(model.conv3.weight.detach(), expected)
+    assert history["train_mse"] == before["train_mse"], "the optimiser does not see the average"
+    assert history["val_mse"] != before["val_mse"] and not same(model, plain)
+    # the average goes on where it was
+    fit(recipe, checkpoint=tmp_path / "run.pt", callback=lambda step, *_: step == 5)
+    resumed, again = fit(recipe, checkpoint=tmp_path / "run.pt", resume=True)
+    assert same(resumed, model) and again["val_mse"] == history["val_mse"]
+    with pytest.raises(ValueError, match="average is 1.0, expected a decay"):
+        replace(RECIPE, average=1.0)
+
+
 def test_a_callback_ends_the_run():
     _, whole = fit()
     seen = []

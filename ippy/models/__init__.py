@@ -1,7 +1,7 @@
 """The networks of the book: pure ``nn.Module`` classes, without training code or file access."""
 
 from ippy.models.cnn import ResCNN, SimpleCNN
-from ippy.models.initialisation import identity_init
+from ippy.models.initialisation import he_identity_init, identity_init
 from ippy.models.unet import (
     AttentionGate,
     AttentionUNet,
@@ -33,5 +33,6 @@ __all__ = [
     "UNetPP",
     "UpBlock",
     "UpBlock3d",
+    "he_identity_init",
     "identity_init",
 ]

@@ -6,7 +6,7 @@ from torch import nn
 from ippy.models.cnn import SimpleCNN
 from ippy.models.unet import AttentionGate, DoubleConv, ResidualDoubleConv
 
-__all__ = ["identity_init"]
+__all__ = ["he_identity_init", "identity_init"]
 
 
 def identity_init(model: nn.Module, residual: bool = False) -> None:
@@ -50,6 +50,39 @@ def identity_init(model: nn.Module, residual: bool = False) -> None:
                 _silence(conv, 0)
             middle = conv.kernel_size[0] // 2
             conv.weight[0, 0, middle, middle] = last_scale if conv is chain[-1] else 1
+
+
+def he_identity_init(model: nn.Module) -> None:
+    """Make a UNet the identity (for non-negative images), with a signal at all its levels.
+
+    PyTorch's own initialisation lets the signal shrink from layer to layer, until the deepest level
+    has almost none and dies in the first steps of training. That of He et al. (ICCV 2015, Eq. 10)
+    keeps its size. The last layer ignores all channels but the one that carries the input.
+
+    Args:
+        model: A UNet as :func:`identity_init` takes it.
+
+    Raises:
+        TypeError: For any other network.
+
+    Example:
+        >>> from ippy.models import SimpleUNet
+        >>> he_identity_init(net := SimpleUNet(base_ch=4))
+        >>> bool(torch.equal(net(x := torch.rand(1, 1, 16, 16)), x))
+        True
+    """
+    if type(model) is SimpleCNN:
+        raise TypeError("no such initialisation for SimpleCNN, which has one level: identity_init")
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    identity_init(model)
+    out_conv = model.get_submodule("out_conv")
+    assert isinstance(out_conv, nn.Conv2d)  # identity_init has seen it
+    with torch.no_grad():
+        out_conv.weight[:, 1:] = 0
 
 
 @torch.no_grad()

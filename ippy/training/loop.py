@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from ippy.networks import Recipe
@@ -41,7 +42,9 @@ def train(
     r"""Train ``model`` in place to give the truth: minimise $\|f_\Theta(given)-x\|^2$.
 
     Batches are functions of the step: a run that was interrupted and resumed sees what an
-    uninterrupted one sees, and so do several processes, which take equal slices of one batch.
+    uninterrupted one sees, and so do several processes, which take equal slices of one batch. With
+    ``recipe.average`` the network ends with the running average of its weights; validation is of
+    that average.
 
     Args:
         model: Network from (N, C, H, W) to the same shape, already initialised; one of float64 is
@@ -108,7 +111,7 @@ def train(
             if store is not None:
                 checkpoints.write(store, {**run.state(), "step": done, "run": facts})
                 kept = done
-            if callback is not None and callback(done, model, run.history):
+            if callback is not None and callback(done, run.result, run.history):
                 break
             model.train()
             clock = time.perf_counter()
@@ -121,6 +124,7 @@ def train(
     finally:
         bar.close()
         model.eval()
+    run.finish()
     return run.history
 
 
@@ -149,9 +153,34 @@ class _Run:
         self.network = self.accelerator.prepare(model.to(memory_format=self.memory))
         self.network.train()
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.lr, fused=True)
+        self.averaged = self._averaged() if recipe.average else None
         self.history: dict = {"step": [], "train_mse": [], "val_step": [], "val_mse": []}
         self.history |= {"seconds": 0.0, "precision": self.fast["precision"]}
         self.errors: list[float] = []  # of the steps since the last entry of the history
+
+    @property
+    def own(self) -> nn.Module:
+        """The network without what several processes wrap around it."""
+        return self.accelerator.unwrap_model(self.network)
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that the run would end with now."""
+        return self.network if self.averaged is None else self.averaged.module
+
+    def _averaged(self) -> AveragedModel:
+        """A copy that follows the weights; its memory grows with the run, so the start fades."""
+
+        def follow(average: Tensor, weight: Tensor, done: Tensor | int) -> Tensor:
+            decay = min(self.recipe.average, (1 + int(done)) / (10 + int(done)))
+            return torch.lerp(weight, average, decay)
+
+        return AveragedModel(self.own, avg_fn=follow)
+
+    def finish(self) -> None:
+        """The average, where there is one, takes the place of the last weights."""
+        if self.averaged is not None:
+            self.own.load_state_dict(self.averaged.module.state_dict())
 
     def advance(self, step: int, given: Tensor, truth: Tensor) -> None:
         """One step of the optimiser on this process's part of a batch."""
@@ -168,6 +197,8 @@ class _Run:
         self.optimizer.zero_grad()
         self.accelerator.backward(objective)
         self.optimizer.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.own)
         self.errors.append(error)
 
     def note(self, done: int) -> None:
@@ -179,11 +210,11 @@ class _Run:
     @torch.no_grad()
     def validate(self, done: int, given: Tensor, truth: Tensor) -> float:
         """Mean squared error over whole images, four at a time; noted in the history."""
-        self.network.eval()
+        network = self.result.eval()
         parts = given.to(self.dtype).split(4)
         with self.autocast:
             images = [
-                self.network(part.to(self.device).contiguous(memory_format=self.memory))
+                network(part.to(self.device).contiguous(memory_format=self.memory))
                 for part in parts
             ]
         self.network.train()
@@ -198,8 +229,9 @@ class _Run:
 
     def state(self) -> dict:
         """What a checkpoint holds besides the step and whose run it is."""
-        weights = self.accelerator.unwrap_model(self.network).state_dict()
-        kept = {"model": weights, "optimizer": self.optimizer.state_dict()}
+        kept = {"model": self.own.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if self.averaged is not None:
+            kept["averaged"] = self.averaged.state_dict()
         return {**kept, "history": self.history, "fast": self.fast}
 
     def restore(self, path: Path | None, facts: dict[str, str]) -> int:
@@ -211,8 +243,10 @@ class _Run:
             distributed.broadcast_object_list(found)
         if (saved := found[0]) is None:
             return 0
-        self.accelerator.unwrap_model(self.network).load_state_dict(saved["model"])
+        self.own.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(saved["averaged"])
         self.history = saved["history"]
         return saved["step"]
 
