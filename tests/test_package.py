@@ -130,7 +130,8 @@ def wheel(tmp_path_factory) -> Path:
 
 
 def install(wheel: Path, *options: object) -> None:
-    quiet = ["--no-deps", "--no-index", "--disable-pip-version-check", "-q"]
+    # without --ignore-installed, pip removes our own installation when it installs to a prefix
+    quiet = ["--no-deps", "--no-index", "--disable-pip-version-check", "-q", "--ignore-installed"]
     call(sys.executable, "-m", "pip", *options, *quiet, wheel)
 
 
@@ -246,6 +247,8 @@ def test_its_command_line_says_what_the_checkout_says(environment, tmp_path) -> 
 @pytest.mark.parametrize("scheme", ["--target", "--prefix"])
 def test_weights_are_found_wherever_it_is_installed_to(scheme, wheel, tmp_path) -> None:
     install(wheel, "install", scheme, tmp_path / "place")
+    ours = call(sys.executable, "-m", "pip", "show", "ippy")
+    assert f"Version: {ippy.__version__}" in ours.splitlines(), "ours was removed"
     package = next((tmp_path / "place").rglob("ippy/paths.py")).parents[1]
     code = (
         "import json; from ippy import paths as p; print(json.dumps([p.__file__, str(p.WEIGHTS)]))"
