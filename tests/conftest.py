@@ -26,6 +26,19 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 FLAGS = "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that no process is left alone with one at the end."""
+
+    def rank(item: pytest.Item) -> int:
+        if item.path.suffix == ".ipynb":
+            return 1
+        marks = getattr(getattr(item, "module", None), "pytestmark", [])
+        marks = marks if isinstance(marks, list) else [marks]
+        return 0 if any(mark.name == "slow" for mark in marks) else 2
+
+    items.sort(key=rank)  # stable: within a file nothing changes its place
+
+
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch) -> Path:
     """A cache folder of the test's own, and none of the reader's settings."""
