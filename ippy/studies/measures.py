@@ -33,7 +33,7 @@ __all__ = [
     "test_pairs",
 ]
 
-#: A reconstruction: from measurements (N, C, H, W) to images.
+#: What gives images (N, 1, H, W) for measurements.
 Method = Callable[[Tensor], Tensor]
 #: Seeds of the short trainings.
 SEEDS = (0, 1, 2)
