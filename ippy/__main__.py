@@ -19,7 +19,9 @@ from ippy.tasks import KERNEL, NOISE_LEVEL, SHAPE, measure, task_operator
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ippy", description=__doc__.split(":")[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m ippy", description="Everything from the command line."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train networks and store their weights")
     train.add_argument(

@@ -258,6 +258,8 @@ def test_marks_of_the_book_are_found(tools) -> None:
         imports = any("from ippy" in c.source for c in notebook.cells if c.cell_type == "code")
         assert ("ippy" in marks["modules"]) == imports
         assert tools.staleness.reasons(marks, sources.marks(notebook, path.name)) == []
+        bare = {name: sources.modules[name].mark for name in marks["modules"]}
+        assert marks["modules"] == bare, "a comment in ippy would run this notebook again"
 
 
 # -- What execute does ----------------------------------------------------------------------------
