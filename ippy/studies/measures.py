@@ -104,15 +104,18 @@ def classical(name: str) -> Subject:
 
 
 def apply(f: Method | nn.Module, y_delta: Tensor) -> Tensor:
+    """Reconstructions (N, 1, H, W) of a network or a classical method."""
     return evaluation.reconstruct(f, y_delta) if isinstance(f, nn.Module) else f(y_delta)
 
 
 def rounded(values: Tensor | Sequence[float], digits: int = 5) -> list[float]:
+    """Numbers with as many significant digits as a stored result keeps."""
     return [float(f"{float(v):.{digits}g}") for v in values]
 
 
 @cache
 def test_pairs(n: int = 32, kind: str = "mixed") -> tuple[Tensor, Tensor]:
+    """Measurements and truth of the first ``n`` test images, each (n, 1, 256, 256)."""
     x = evaluation.held_out_images(n, kind).float() / 255
     return measure(x, task_operator()), x
 
