@@ -1,11 +1,16 @@
 """Randomness that can be repeated: a function of a seed and an index."""
 
 import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-__all__ = ["generator_for", "set_seed"]
+__all__ = ["generator_for", "seeded", "set_seed"]
+
+_GLOBAL = threading.RLock()  # held by who uses torch's global generator
 
 
 def set_seed(seed: int) -> torch.Generator:
@@ -14,6 +19,17 @@ def set_seed(seed: int) -> torch.Generator:
     np.random.seed(seed)  # noqa: NPY002 - seeds code of readers that uses the global generator
     torch.manual_seed(seed)
     return torch.Generator().manual_seed(seed)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from PyTorch's global generator as if freshly seeded, one thread at a time.
+
+    What it drew before goes on afterwards: initialising a network changes nothing else.
+    """
+    with _GLOBAL, torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        yield
 
 
 def generator_for(seed: int, index: int = 0) -> torch.Generator:
