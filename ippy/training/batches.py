@@ -162,7 +162,8 @@ class _CropsOnGPU:
     def __init__(self, crops: MeasuredCrops, device: torch.device) -> None:
         self.crops, self.device, self.images = crops, device, crops.images.to(device)
         self.made: dict[int, tuple[Tensor, ...]] = {}
-        self.sizes: dict[tuple, Tensor] = {}  # of measurements, by the axes of mirroring
+        self.padded: Tensor | None = None  # the images with the blur's margin around
+        self.sizes: Tensor | None = None  # of their measurements
 
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         """As :meth:`MeasuredCrops.__call__`."""
@@ -183,39 +184,70 @@ class _CropsOnGPU:
         ]
 
     def _make(self, steps: list[int]) -> dict[int, tuple[Tensor, ...]]:
-        crops, recipe = self.crops, self.crops.recipe
-        operator = deepcopy(_at(crops.forward, steps[0], 0.0)[0]).to(self.device)
-        # which images, mirrored how; the strength of their noise
-        draws, images, levels = [crops.draw(step) for step in steps], [], []
-        for step, drawn in zip(steps, draws, strict=True):
-            index = drawn.index.to(self.device)
-            x = self.images.index_select(0, index).flip(drawn.axes)
-            shared = len(steps) > 1  # by so many that all images are worth measuring once
-            size = self._sizes(operator, drawn.axes)[index] if shared else _size(operator(x / 255))
-            images.append(x)
-            levels.append(_at(crops.forward, step, recipe.noise_level)[1] * size)
-        x, sigma = torch.cat(images) / 255, torch.cat(levels)[:, None, None, None]
-        # measurements of whole images, or of squares
+        crops, level = self.crops, self.crops.recipe.noise_level
+        operator = deepcopy(_at(crops.forward, steps[0], level)[0]).to(self.device)
+        draws = [crops.draw(step) for step in steps]
+        n, side = len(draws[0].index), draws[0].side
+        index = torch.cat([drawn.index for drawn in draws]).to(self.device)
+        flips = torch.tensor([[axis in drawn.axes for axis in (2, 3)] for drawn in draws])
+        flips = flips.repeat_interleave(n, 0).to(self.device)  # (steps * n, 2)
         where: tuple[Tensor, ...] = ()
-        if (side := draws[0].side) is None:
+        if side is None:
+            x = _mirrored(self.images[index], flips) / 255
             y = operator(x)
+            size = _size(y)
         else:
             at = torch.cat([drawn.corners for drawn in draws], 1).to(self.device)
-            y = _measured_squares(operator, x, at, side)
-            x, where = _cut(x, at, side), crops.where(at, side)
-        seed = crops.recipe.seed * 1_000_003 + steps[0]
-        generator = torch.Generator(self.device).manual_seed(seed % 2**32)
-        y = y + sigma * torch.randn(y.shape, generator=generator, device=self.device)
-        n = len(draws[0].index)
-        parts = (tensor.split(n) for tensor in (y, x, *where))
+            x, y = self._squares(operator, index, flips, at, side)
+            where = crops.where(at, side)
+            if len(steps) > 1:  # so many that all images are worth measuring once
+                size = self._sizes(operator)[flips[:, 0].int(), flips[:, 1].int(), index]
+            else:
+                size = _size(operator(_mirrored(self.images[index], flips) / 255))
+        # noise of the level of each step, relative to the whole measurement
+        levels = torch.tensor([_at(crops.forward, step, level)[1] for step in steps])
+        sigma = levels.repeat_interleave(n).to(self.device) * size
+        generator = torch.Generator(self.device)
+        generator.manual_seed((crops.recipe.seed * 1_000_003 + steps[0]) % 2**32)
+        e = torch.randn(y.shape, generator=generator, device=self.device)
+        parts = (tensor.split(n) for tensor in (y + sigma[:, None, None, None] * e, x, *where))
         return dict(zip(steps, zip(*parts, strict=True), strict=True))
 
-    def _sizes(self, operator: Operator, axes: list[int]) -> Tensor:
-        """Root mean square of the measurements of all images, mirrored along these axes."""
-        if (key := tuple(axes)) not in self.sizes:
-            parts = (operator(part.flip(axes) / 255) for part in self.images.split(64))
-            self.sizes[key] = torch.cat([_size(y) for y in parts])
-        return self.sizes[key]
+    def _squares(
+        self, operator: Operator, index: Tensor, flips: Tensor, at: Tensor, side: int
+    ) -> tuple[Tensor, Tensor]:
+        """Squares of the images and of their measurements; under a blur, only their surroundings
+        are measured.
+        """
+        if not (isinstance(operator, Blurring) and operator.boundary == "zeros"):
+            x = _mirrored(self.images[index], flips) / 255
+            return _cut(x, at, side), _cut(operator(x), at, side)
+        reach = max(operator.margin)
+        if self.padded is None:
+            self.padded = F.pad(self.images, (reach,) * 4)
+        inside = torch.arange(side + 2 * reach, device=self.device)
+        places = []
+        for corner, flip, length in zip(at, flips.T, self.padded.shape[2:], strict=True):
+            place = corner[:, None] + inside
+            places.append(torch.where(flip[:, None], length - 1 - place, place))
+        rows, columns = places
+        around = self.padded[index[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+        around = around.permute(0, 3, 1, 2) / 255  # (n, C, side + 2 reach, side + 2 reach)
+        y = F.conv2d(around.flatten(0, 1)[:, None], operator.kernel.flip(0, 1)[None, None])
+        y = y.reshape(*around.shape[:2], *y.shape[-2:])
+        above, beside = (reach - margin for margin in operator.margin)
+        y = y[..., above : above + side, beside : beside + side].contiguous()
+        return around[..., reach : reach + side, reach : reach + side].contiguous(), y
+
+    def _sizes(self, operator: Operator) -> Tensor:
+        """Root mean square of the measurements of all images, mirrored or not: (2, 2, N)."""
+        if self.sizes is None:
+            found = []
+            for axes in ([], [3], [2], [2, 3]):
+                parts = (operator(part.flip(axes) / 255) for part in self.images.split(64))
+                found.append(torch.cat([_size(y) for y in parts]))
+            self.sizes = torch.stack(found).reshape(2, 2, -1)
+        return self.sizes
 
 
 def _size(y: Tensor) -> Tensor:
@@ -223,15 +255,11 @@ def _size(y: Tensor) -> Tensor:
     return y.square().mean((1, 2, 3)).sqrt()
 
 
-def _measured_squares(operator: Operator, x: Tensor, corners: Tensor, side: int) -> Tensor:
-    """Squares of the measurements of x; under a blur, of their surroundings alone."""
-    if not (isinstance(operator, Blurring) and operator.boundary == "zeros"):
-        return _cut(operator(x), corners, side)
-    (above, beside), reach = operator.margin, max(operator.margin)
-    around = _cut(F.pad(x, (reach,) * 4), corners, side + 2 * reach)
-    y = F.conv2d(around.flatten(0, 1)[:, None], operator.kernel.flip(0, 1)[None, None])
-    y = y.reshape(*x.shape[:2], *y.shape[-2:])
-    return y[..., reach - above : reach - above + side, reach - beside : reach - beside + side]
+def _mirrored(images: Tensor, flips: Tensor) -> Tensor:
+    """Images, each mirrored along rows and columns where ``flips`` (n, 2) says so."""
+    for axis, flip in zip((2, 3), flips.T, strict=True):
+        images = torch.where(flip[:, None, None, None], images.flip(axis), images)
+    return images
 
 
 def _places(length: int, side: int, beyond: int, n: int, generator: torch.Generator) -> Tensor:
