@@ -37,7 +37,7 @@ VIEWS = 30
 #: to need what it was trained with when the study is run again.
 GIVEN_LAMBDA = 0.001468
 #: Weight of the distance from a network's answer in the step towards the data.
-STEP_WEIGHT = 0.01
+STEP_WEIGHT = 0.05
 
 
 def task_operator(shape: tuple[int, int] = SHAPE, **kernel: Any) -> Blurring:
