@@ -65,7 +65,7 @@ class PairedCrops:
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """What is given and the truth, float32 (batch_size, C, crop, crop), on their device."""
         recipe, generator = self.recipe, generator_for(self.recipe.seed, step)
-        number, channels, height, width = self.truth.shape
+        number, _, height, width = self.truth.shape
         rows = min(recipe.crop or height, height)
         columns = min(recipe.crop or width, width)
         # for each image its index, the place of its crop and how it is mirrored
@@ -78,16 +78,17 @@ class PairedCrops:
                 *torch.randint(2, (2, n), generator=generator) * recipe.flips,
             ]
         )
-        # one transfer to the device, and there one look-up by the position in the whole tensor
-        device = self.truth.device
-        index, top, left, *mirrored = drawn.to(device).unsqueeze(2)
-        row = _along(top, mirrored[0], rows)
-        column = _along(left, mirrored[1], columns)
-        plane = index * channels + torch.arange(channels, device=device)  # (n, C)
-        place = (plane[..., None] * height + row[:, None]) * width  # (n, C, rows)
-        place = place[..., None] + column[:, None, None]  # (n, C, rows, columns)
-        given, truth = self.given.view(-1)[place], self.truth.view(-1)[place]
-        return given.float(), truth.float().div_(255)
+        # one transfer to the device; there all squares are cut together, and some mirrored
+        index, top, left, upside_down, mirrored = drawn.to(self.truth.device)
+        squares = []
+        for images in (self.given, self.truth):
+            windows = images.unfold(2, rows, 1).unfold(3, columns, 1)  # (N, C, ·, ·, rows, columns)
+            square = windows[index, :, top, left]  # (n, C, rows, columns)
+            for axis, flips in ((2, upside_down), (3, mirrored)):
+                square = torch.where(flips.bool().view(-1, 1, 1, 1), square.flip(axis), square)
+            squares.append(square.float())
+        given, truth = squares
+        return given, truth.div_(255)
 
     def identity(self) -> dict[str, str]:
         """Hashes of both sets of images: runs that differ in them are different runs."""
@@ -97,12 +98,6 @@ class PairedCrops:
         sizes = self.given[..., ::8, ::8].cpu().double().flatten(1).norm(dim=1)
         given = hashlib.sha256(" ".join(f"{size:.3e}" for size in sizes.tolist()).encode())
         return {"set of images": truth.hexdigest(), "forward model": given.hexdigest()}
-
-
-def _along(first: Tensor, mirrored: Tensor, length: int) -> Tensor:
-    """Positions along one axis, (n, length), backwards where it is mirrored."""
-    ahead = torch.arange(length, device=first.device)
-    return first + torch.where(mirrored.bool(), length - 1 - ahead, ahead)
 
 
 def given_pairs(
