@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ippy import classical, datasets, metrics, results
 from ippy.operators import CTProjector, Gradient, Operator
 from ippy.tasks import NOISE_LEVEL, SHAPE, TASKS, Task
+from ippy.tasks import measure as measure  # where readers of the first edition find it
 
 __all__ = [
     "baselines",
@@ -118,8 +119,9 @@ def evaluate(
     if operator.out_shape == operator.img_shape:
         solvers["measurement"] = lambda y: y
     for name, method in methods.items():
-        is_network = isinstance(method, nn.Module)
-        solvers[name] = network_method(method, operator, task) if is_network else method
+        if isinstance(method, nn.Module):
+            method = network_method(method, operator, task)
+        solvers[name] = method
     table: dict[str, dict[str, list[float]]]
     table = {name: {"mse": [], "psnr": [], "ssim": []} for name in solvers}
     for first in range(0, len(images), batch_size):

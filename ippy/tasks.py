@@ -108,7 +108,7 @@ def _measurement(operator: Operator, y_delta: Tensor) -> Tensor:
         raise ValueError(
             f"{type(operator).__name__} measures {operator.out_shape} numbers of images of "
             f"{operator.img_shape} pixels, which a network of images cannot be given; choose a "
-            f"network of another task, or another operator"
+            "network of another task, or another operator"
         )
     return y_delta
 
@@ -256,7 +256,7 @@ class Task:
             grid = ", twice those of the operator" if self.finer else ""
             raise ValueError(
                 f"images of {tuple(images.shape[-2:])} pixels, expected {tuple(wanted)}{grid}: "
-                f"read or draw them with this shape"
+                "read or draw them with this shape"
             )
         x = images if images.is_floating_point() else images.float() / 255
         level = self.noise_level if noise_level is None else noise_level

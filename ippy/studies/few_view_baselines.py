@@ -1,10 +1,11 @@
 """Regularisation parameters for few-view tomography, chosen on training images."""
 
 from functools import partial
+from typing import Any
 
 from ippy import datasets, evaluation, metrics
 from ippy.studies.runner import Run, identity
-from ippy.tasks import TASKS
+from ippy.tasks import TASKS, few_view_projector
 
 __all__ = ["LAMBDAS", "runs", "summarise"]
 
@@ -17,13 +18,13 @@ LAMBDAS = {
 TASK = TASKS["few_view"]
 NOISE_LEVELS = (TASK.noise_level,)
 #: Training images that the parameters are chosen on.
-DATA = {"n_images": 12, "version": 3, "split": "train"}
+DATA: dict[str, Any] = {"n_images": 12, "version": 3, "split": "train"}
 
 
 def _search(noise_level: float) -> dict:
     """Mean PSNR of each method with each parameter, and of the filtered backprojections."""
     pictures = datasets.FinePictures(datasets.SyntheticDataset(data_shape=TASK.shape, **DATA))
-    K, psnr = TASK.operator(), {}
+    K, psnr = few_view_projector(TASK.shape), {}
     y_delta, x = TASK.measured(datasets.materialise(pictures), K, noise_level)
     for method in LAMBDAS:
         psnr[method] = [
