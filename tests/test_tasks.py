@@ -57,6 +57,8 @@ def test_an_image_with_doubled_pixels_has_the_sinogram_of_the_image():
     doubled = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
     torch.testing.assert_close(fine(doubled), K(x), rtol=1e-5, atol=1e-5)
     assert K.refined() is fine, "made twice"
+    mean = torch.nn.functional.avg_pool2d(fine.fbp(K(x)), 2)
+    torch.testing.assert_close(mean, K.fbp(K(x)), rtol=1e-5, atol=1e-5)
 
 
 def test_nothing_falls_beside_the_detector():
