@@ -68,9 +68,9 @@ def build(kind: str, depth: int, seed: int) -> DeepChain:
 
 def _fit(kind: str, depth: int, seed: int) -> dict:
     """Gradient norms at the start, and the validation error; none if training diverged."""
-    model = build(kind, depth, seed)
     train_images = trained.images("train", RECIPE.data["n_images"], RECIPE.data)
     val_images = trained.images("val", RECIPE.val_images, RECIPE.data)
+    model = build(kind, depth, seed)
     norms = gradient_norms(model, train_images)
     try:
         fitted = fit(model, (train_images, val_images), RECIPE)

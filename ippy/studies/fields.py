@@ -62,6 +62,8 @@ CHAINS: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {
     31: ((1, 1, 2, 4, 4, 2, 1), (32,) * 6),
     63: ((1, 2, 4, 8, 8, 6, 2), (32,) * 6),
 }
+#: Channels of the UNet's finest level.
+UNET_CH = 32
 #: Widths of the linear filters: those of the chains.
 LINEAR = tuple(CHAINS)
 
@@ -78,7 +80,7 @@ def dilated(field: int) -> Chain:
 
 def unet() -> Chain:
     """The book's UNet, as a correction."""
-    return correction(SimpleUNet(base_ch=32))
+    return correction(SimpleUNet(base_ch=UNET_CH))
 
 
 # --- the tasks ---
@@ -109,12 +111,18 @@ TASKS: dict[str, Callable[[Tensor, int], Tensor]] = {
 
 
 @once
-def pairs(task: str, split: str) -> tuple[Tensor, Tensor]:
-    """Corrupted and clean images of a task, each (N, 1, 128, 128): ``"train"`` or ``"val"``."""
+def _clean(split: str) -> Tensor:
+    """Images (N, 1, 128, 128) that vanish outside the inscribed circle, where a projector sees."""
     data = {**RECIPE.data, "n_images": {"train": N_TRAIN, "val": N_VAL}[split]}
     x = datasets.materialise(datasets.SyntheticDataset(data_shape=SHAPE, split=split, **data))
     i = torch.arange(SHAPE[0]) - SHAPE[0] // 2
-    x = (x / 255) * ((i[:, None] ** 2 + i**2) < (SHAPE[0] // 2 - 1) ** 2)
+    return (x / 255) * ((i[:, None] ** 2 + i**2) < (SHAPE[0] // 2 - 1) ** 2)
+
+
+@once
+def pairs(task: str, split: str) -> tuple[Tensor, Tensor]:
+    """Corrupted and clean images of a task, each (N, 1, 128, 128): ``"train"`` or ``"val"``."""
+    x = _clean(split)
     return TASKS[task](x, datasets.SPLIT_SEEDS[split]), x
 
 
@@ -163,12 +171,12 @@ def _filter(task: str, width: int) -> dict:
 
 def _fit(task: str, field: int | None, seed: int) -> dict:
     """Train one network, the UNet if ``field`` is None; its curve, and PSNR of every image."""
+    batch, (y_delta, x) = _Batches(task), pairs(task, "val")
     with seeded(seed):
         model = dilated(field) if field else unet()
     parameters = sum(p.numel() for p in model.parameters())
     reach = receptive_field(model.eval()).height[1]
-    y_delta, x = pairs(task, "val")
-    history = training.train(model, _Batches(task), RECIPE, validation=(y_delta, x), progress=False)
+    history = training.train(model, batch, RECIPE, validation=(y_delta, x), progress=False)
     return {
         "reach": reach,
         "parameters": parameters,
@@ -203,7 +211,7 @@ def runs() -> list[Run]:
                     Run(
                         {**fields, "seed": seed},
                         partial(_fit, task, field, seed),
-                        identity(depends, CHAINS[field] if field else None),
+                        identity(depends, CHAINS[field] if field else UNET_CH),
                         (_fit, *TASKS.values(), *images),
                     )
                 )

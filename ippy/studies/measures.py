@@ -22,6 +22,7 @@ from ippy.tasks import NOISE_LEVEL, SHAPE, TASKS, measure, task_operator
 __all__ = [
     "CLASSICAL",
     "FAMILIES",
+    "N_TEST",
     "SEEDS",
     "VERSION",
     "Method",
@@ -48,6 +49,8 @@ SEEDS = (0, 1, 2)
 #: Version of the procedural images that studies test on, and their families.
 VERSION = 3
 FAMILIES = tuple(GENERATORS[VERSION])
+#: Number of test images, mixed ones and of each family.
+N_TEST = 32
 #: Methods that are not trained.
 CLASSICAL = ("measurement", "Tikhonov", "TV")
 
@@ -128,20 +131,23 @@ def rounded(values: Tensor | Sequence[float], digits: int = 5) -> list[float]:
 
 
 @once
-def test_images(n: int = 32, kind: str = "mixed", noise: bool = True) -> Tensor:
+def test_images(n: int | None = None, kind: str = "mixed", noise: bool = True) -> Tensor:
     """The first ``n`` test images, float32 (n, 1, 256, 256): never trained on, never tuned on.
 
-    Without ``noise`` the thorax has none of its scanner's; the others are the same.
+    Args:
+        n: Number of images; :data:`N_TEST` if None.
+        kind: ``"mixed"`` or one of :data:`FAMILIES`.
+        noise: Whether the thorax has the noise of its scanner; the others have none.
     """
     images = datasets.SyntheticDataset(
-        n, SHAPE, kind=kind, split="test", version=VERSION, noise=noise
+        n or N_TEST, SHAPE, kind=kind, split="test", version=VERSION, noise=noise
     )
     return datasets.materialise(images).float() / 255
 
 
 @once
-def test_pairs(n: int = 32, kind: str = "mixed") -> tuple[Tensor, Tensor]:
-    """Measurements and truth of the first ``n`` test images, each (n, 1, 256, 256)."""
+def test_pairs(n: int | None = None, kind: str = "mixed") -> tuple[Tensor, Tensor]:
+    """Measurements and truth of the first ``n`` test images; arguments as :func:`test_images`."""
     x = test_images(n, kind)
     return measure(x, task_operator()), x
 
@@ -163,7 +169,7 @@ def inside(x: Tensor) -> Tensor:
 
 
 def quality(f: Method | nn.Module) -> dict:
-    """MSE, PSNR and SSIM of each of the 32 mixed test images."""
+    """MSE, PSNR and SSIM of each of the mixed test images."""
     y_delta, x = test_pairs()
     x_hat = apply(f, y_delta)
     return {m: rounded(getattr(metrics, m)(x_hat, x)) for m in ("mse", "psnr", "ssim")}
@@ -176,20 +182,20 @@ def truths(f: Method | nn.Module) -> dict:
         ``psnr_noise_free``: of the mixed test images against their pictures without the scanner's
         noise, which nobody can reconstruct; ``psnr_inside``: of thorax phantoms inside the body.
     """
-    noise_free = metrics.psnr(apply(f, test_pairs()[0]), test_images(32, "mixed", False))
-    y_delta, x = test_pairs(32, "thorax")
+    noise_free = metrics.psnr(apply(f, test_pairs()[0]), test_images(None, "mixed", False))
+    y_delta, x = test_pairs(None, "thorax")
     within = metrics.psnr(apply(f, y_delta), x, mask=inside(x))
     return {"psnr_noise_free": rounded(noise_free), "psnr_inside": rounded(within)}
 
 
 def families(f: Method | nn.Module) -> dict[str, list[float]]:
-    """PSNR of each of 32 test images of each family."""
+    """PSNR of each test image of each family."""
     return {kind: family(f, kind) for kind in FAMILIES}
 
 
 def family(f: Method | nn.Module, kind: str) -> list[float]:
-    """PSNR of each of 32 test images of one family."""
-    y_delta, x = test_pairs(32, kind)
+    """PSNR of each test image of one family."""
+    y_delta, x = test_pairs(None, kind)
     return rounded(metrics.psnr(apply(f, y_delta), x))
 
 

@@ -217,12 +217,13 @@ def _images(split: str, arguments: tuple) -> Tensor:
 
 def _fit(name: str, seed: int) -> tuple[nn.Module, dict]:
     """Train a network; its history says, too, which channels were active at each validation."""
-    model, recipe = build(name, seed).to(training_device()), recipe_of(name, seed)
+    recipe = recipe_of(name, seed)
     clean = images("train", recipe.data["n_images"], recipe.data)
     val = images("val", recipe.val_images, recipe.data)
     task = ranges(seed) if variant(name).ranges else task_operator()
     validation = training.validation_pairs(val, task, recipe)
     watched = validation[0][:_WATCHED]
+    model = build(name, seed).to(training_device())
     active = [{"step": 0, **active_channels(model, watched)}]
 
     def watch(step: int, network: nn.Module, history: dict) -> None:
