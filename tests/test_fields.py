@@ -104,7 +104,7 @@ def test_tasks_are_reproducible_and_solvable(task, few):
     assert sum(fields.filtered(task, 9)) > sum(fields.filtered(task, 1))
 
 
-def test_the_noise_of_an_image_does_not_depend_on_its_place_in_a_chunk(few):
+def test_every_image_has_noise_of_its_own_in_every_chunk(few):
     x = fields._clean("train")[:1].repeat(101, 1, 1, 1)
     y = fields.TASKS["streaks"](x, 1)
     assert not torch.equal(y[0], y[1]) and not torch.equal(y[0], y[100])

@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -103,16 +104,30 @@ def test_variants(tmp_path):
     assert len({entry["interval"] for entry in found["table"].values()}) == 1, "pooled"
 
 
-@pytest.mark.slow
-def test_depth(tmp_path, monkeypatch):
+@pytest.fixture
+def shallow(monkeypatch):
+    """Chains that are trained in a second."""
     recipe = replace(
         depth.RECIPE, steps=12, val_every=1, batch_size=2, crop=32, data=DATA, val_images=1
     )
     monkeypatch.setattr(depth, "RECIPE", recipe)
     monkeypatch.setattr(depth, "WIDTH", 4)
+
+
+@pytest.mark.slow
+def test_depth(tmp_path, shallow):
     found = perform("depth", tmp_path, lambda f: f["seed"] < 2 and f["depth"] < 32)
     curves(found)
     assert [entry["depth"] for entry in found["settled"]] == [8, 16]
+
+
+def test_runs_in_threads_give_what_they_give_one_by_one(shallow):
+    runs = [run for run in depth.runs() if run.fields["depth"] == 8]
+    one_by_one = [run.compute() for run in runs]
+    with ThreadPoolExecutor(len(runs)) as pool:
+        together = list(pool.map(lambda run: run.compute(), runs))
+    assert together == one_by_one
+    assert len({run["val_mse"][-1] for run in together}) == len(runs)
 
 
 @pytest.mark.slow
