@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--weights-dir", type=Path, help="folder; default: the book's weights")
     study = commands.add_parser("study", help="run an experiment of the book and store its result")
     study.add_argument("name", choices=sorted(studies.STUDIES))
+    study.add_argument("--jobs", type=int, default=1, help="runs at a time, for a GPU; default: 1")
     again = study.add_mutually_exclusive_group()
     again.add_argument("--renew", action="store_true", help="run again what changed in its code")
     again.add_argument("--stale", action="store_true", help="list what is missing or out of date")
@@ -158,7 +159,7 @@ def _study(args: argparse.Namespace) -> None:
     elif args.accept:
         studies.accept(args.name)
     else:
-        studies.run(args.name, renew=args.renew)
+        studies.run(args.name, renew=args.renew, jobs=args.jobs)
 
 
 def _check() -> None:

@@ -31,11 +31,22 @@ class Recipe:
         steps: Number of optimiser steps.
         batch_size: Images per step over all processes together.
         crop: Side of the square cut from each measured image (pixels); None: the whole image.
+        last_crop: Side of the squares in the last fifth of the steps, of which a batch then has
+            fewer, so that the number of pixels stays; None: that of the others.
+        margin: Pixels along the edges of a square that the loss leaves out, except at the image's
+            own border.
+        borders: Whether the image's own border is drawn as often as its interior.
         flips: Whether half of the batches are mirrored, in each direction.
-        init: ``"default"`` (PyTorch's), ``"identity"`` (:func:`ippy.models.identity_init`) or
-            ``"he_identity"`` (:func:`ippy.models.he_identity_init`).
-        lr: Largest learning rate of Adam.
-        schedule: ``"one_cycle"`` (linear warm-up over 10 %, cosine decay) or ``"constant"``.
+        init: ``"default"`` (PyTorch's), ``"identity"`` (:func:`ippy.models.identity_init`),
+            ``"he_identity"`` (:func:`ippy.models.he_identity_init`) or ``"he_zero"``
+            (:func:`ippy.models.zero_output_init`).
+        optimizer: Class of :mod:`torch.optim`.
+        optimizer_args: Its arguments besides the learning rate.
+        lr: Largest learning rate.
+        rate_by_fan_in: Whether layers with more than 288 inputs per output learn more slowly, in
+            proportion; 288 is what a 3 x 3 layer of 32 channels has.
+        warm_up: Part of the steps over which the learning rate rises.
+        schedule: ``"one_cycle"`` (linear warm-up, cosine decay) or ``"constant"``.
         noise_level: Relative noise level of the measurements.
         data: Arguments of :class:`ippy.datasets.SyntheticDataset`, its size included.
         average: Decay of a running average of the weights, which then takes the place of the last
@@ -52,9 +63,16 @@ class Recipe:
     steps: int = 1000
     batch_size: int = 8
     crop: int | None = 96
+    last_crop: int | None = None
+    margin: int = 0
+    borders: bool = False
     flips: bool = True
     init: str = "default"
+    optimizer: str = "Adam"
+    optimizer_args: dict = field(default_factory=dict)
     lr: float = 1e-3
+    rate_by_fan_in: bool = False
+    warm_up: float = 0.1
     schedule: str = "one_cycle"
     noise_level: float = NOISE_LEVEL
     data: dict = field(default_factory=lambda: {"n_images": 2000, "kind": "mixed"})
@@ -67,13 +85,15 @@ class Recipe:
     def __post_init__(self) -> None:
         known: dict[str, tuple[str, ...]]
         known = {"schedule": ("one_cycle", "constant"), "task": tuple(TASKS)}
-        known |= {"init": ("default", "identity", "he_identity")}
+        known |= {"init": ("default", "identity", "he_identity", "he_zero")}
         for name, values in known.items():
             if getattr(self, name) not in values:
                 choice = " or ".join(map(repr, values))
                 raise ValueError(f"{name} {getattr(self, name)!r} is unknown; use {choice}")
         if self.crop is not None and self.crop < 1:
             raise ValueError(f"crop is {self.crop}, expected a side in pixels, or None: no crop")
+        if self.margin < 0 or 2 * self.margin >= min(self.crop or 10**6, self.last_crop or 10**6):
+            raise ValueError(f"margin is {self.margin}, expected less than half of a square's side")
         if min(self.steps, self.batch_size, self.val_every, self.val_images) < 1:
             raise ValueError("steps, batch_size, val_every and val_images must be at least 1")
         if not 0 < self.lr < 1:
@@ -97,18 +117,28 @@ class Recipe:
             models.identity_init(model)
         elif self.init == "he_identity":
             models.he_identity_init(model)
+        elif self.init == "he_zero":
+            models.zero_output_init(model)
         return model
 
     def quick(self) -> "Recipe":
         """The short version that trains live in a lecture, on fewer images and smaller crops."""
         data = {**self.data, "n_images": 200}
-        return replace(self, steps=self.quick_steps, crop=64, data=data, val_every=25, val_images=4)
+        small = {"crop": 64, "last_crop": None, "batch_size": min(4, self.batch_size)}
+        short = {"steps": self.quick_steps, "val_every": 25, "val_images": 4}
+        return replace(self, **small, **short, data=data)
+
+    def squares(self, step: int) -> tuple[int | None, int]:
+        """Side of the squares of a step, and their number."""
+        if self.last_crop is None or self.crop is None or step < 0.8 * self.steps:
+            return self.crop, self.batch_size
+        return self.last_crop, max(1, round(self.batch_size * (self.crop / self.last_crop) ** 2))
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of step 0 … ``steps`` − 1."""
         if self.schedule == "constant":
             return self.lr
-        warm = max(1, self.steps // 10)
+        warm = max(1, int(self.warm_up * self.steps))
         if step < warm:
             return self.lr * (step + 1) / warm
         return self.lr * 0.5 * (1 + cos(pi * (step - warm) / max(1, self.steps - warm)))

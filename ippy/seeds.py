@@ -10,28 +10,7 @@ import torch
 
 __all__ = ["generator_for", "seeded", "set_seed"]
 
-_GLOBAL_GENERATOR = threading.RLock()
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed PyTorch's global CPU generator for a while, then give it its old state back.
-
-    Networks are initialised from that generator. Threads wait for each other here, so that none
-    draws from another one's seed.
-
-    Args:
-        seed: Seed of what is drawn inside.
-
-    >>> with seeded(3):
-    ...     first = torch.rand(1)
-    >>> with seeded(3):
-    ...     bool(torch.rand(1) == first)
-    True
-    """
-    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
+_GLOBAL = threading.RLock()  # held by who uses torch's global generator
 
 
 def set_seed(seed: int) -> torch.Generator:
@@ -40,6 +19,17 @@ def set_seed(seed: int) -> torch.Generator:
     np.random.seed(seed)  # noqa: NPY002 - seeds code of readers that uses the global generator
     torch.manual_seed(seed)
     return torch.Generator().manual_seed(seed)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from PyTorch's global generator as if freshly seeded, one thread at a time.
+
+    What it drew before goes on afterwards: initialising a network changes nothing else.
+    """
+    with _GLOBAL, torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        yield
 
 
 def generator_for(seed: int, index: int = 0) -> torch.Generator:

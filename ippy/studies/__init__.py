@@ -21,6 +21,7 @@ from ippy.studies import (
     depth,
     fields,
     generalisation,
+    recipe,
     robustness,
     runner,
     skip_and_start,
@@ -56,6 +57,7 @@ STUDIES: dict[str, ModuleType] = {
     "skips": skips,
     "variants": variants,
     "comparison": comparison,
+    "recipe": recipe,
     "robustness": robustness,
     "cost": cost,
 }
@@ -69,6 +71,7 @@ def run(
     study: tuple[Callable[[], list[Run]], Callable[[list[dict]], dict] | None] | None = None,
     *,
     renew: bool = False,
+    jobs: int = 1,
 ) -> results.Study:
     """Compute what is missing of study ``name`` and store the result.
 
@@ -78,11 +81,12 @@ def run(
             :func:`ippy.paths.output_dir`; it begins with the book's.
         study: Functions that list and summarise the runs; those of :data:`STUDIES` if None.
         renew: Compute those, too, whose code has changed since.
+        jobs: Number of runs at a time, in threads.
     """
     make_runs, summarise = study or _functions(name)
     path = Path(out or paths.output_dir() / "results") / f"{name}.json"
     start = path if out or path.is_file() else _stored(name)
-    return runner.perform(name, make_runs(), summarise, path, start=start, renew=renew)
+    return runner.perform(name, make_runs(), summarise, path, start=start, renew=renew, jobs=jobs)
 
 
 def stale(name: str) -> list[str]:

@@ -8,8 +8,10 @@ study goes on where it stopped.
 import hashlib
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -111,6 +113,7 @@ def perform(
     *,
     start: Path | None = None,
     renew: bool = False,
+    jobs: int = 1,
 ) -> results.Study:
     """Compute what is missing of a study and store the result.
 
@@ -121,6 +124,8 @@ def perform(
         path: File of the result.
         start: File of the result that it begins with if it is there; ``path`` if None.
         renew: Compute those, too, whose code has changed since.
+        jobs: Number of runs at a time, in threads: for a GPU, which one small network does not
+            fill.
     """
     partial_path = paths.cache_dir() / "studies" / f"{name}.json"
     start = start or path
@@ -132,7 +137,9 @@ def perform(
     done = {run.key: kept[run.key] for run in runs if run.key in kept and _fits(run, kept, renew)}
     old = results.read(start) if start.is_file() else {}
     machine, todo = host.machine(), [run for run in runs if run.key not in done]
-    for run in tqdm(todo, desc=name, unit="run", disable=not todo):
+    saving = threading.Lock()
+
+    def finish(run: Run) -> None:
         clock = time.perf_counter()
         values = json.loads(json.dumps(run.compute()))  # as it will be read
         if twice := set(values) & {*run.fields, *_ABOUT}:
@@ -141,9 +148,15 @@ def perform(
         about["seconds"] = round(time.perf_counter() - clock, 1)
         if machine != old.get("machine", machine):
             about["machine"] = machine
-        done[run.key] = {**run.fields, **about, **values}
-        found = {"study": name, "fields": _names(runs), "runs": list(done.values())}
-        atomic_write({partial_path: json.dumps(found).encode()})
+        with saving:
+            done[run.key] = {**run.fields, **about, **values}
+            found = {"study": name, "fields": _names(runs), "runs": list(done.values())}
+            atomic_write({partial_path: json.dumps(found).encode()})
+
+    with ThreadPoolExecutor(jobs) as pool:
+        work = pool.map(finish, todo) if jobs > 1 else map(finish, todo)
+        for _ in tqdm(work, desc=name, total=len(todo), unit="run", disable=not todo):
+            pass
     stored = _store(path, name, runs, done, summarise, old.get("machine", machine))
     partial_path.unlink(missing_ok=True)
     return stored

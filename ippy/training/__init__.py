@@ -4,6 +4,7 @@ from ippy.training.batches import MeasuredCrops, as_images, validation_pairs
 from ippy.training.devices import fast_path
 from ippy.training.live import LiveView
 from ippy.training.loop import train
+from ippy.training.optimizers import optimizer_for
 from ippy.training.runs import load_or_train, train_and_save, train_recipe
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "as_images",
     "fast_path",
     "load_or_train",
+    "optimizer_for",
     "train",
     "train_and_save",
     "train_recipe",

@@ -1,7 +1,8 @@
 """Batches of training: what a network is given and what is wanted, as functions of the step."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy, deepcopy
 
 import torch
 from torch import Tensor
@@ -16,8 +17,9 @@ from ippy.tasks import measure
 
 __all__ = ["Batch", "Forward", "MeasuredCrops", "as_images", "validation_pairs"]
 
-#: The batch of a step, 0, 1, …: what the network is given and the truth, both (N, C, H, W).
-Batch = Callable[[int], tuple[Tensor, Tensor]]
+#: The batch of a step, 0, 1, …: what the network is given and the truth, both (N, C, H, W), and
+#: where the loss is taken, if not everywhere: ones and zeros (N, 1, H, W).
+Batch = Callable[[int], tuple[Tensor, ...]]
 #: A forward model, or for varying ones a function of the step: forward model and noise level.
 Forward = Operator | Callable[[int], tuple[Operator, float]]
 
@@ -45,7 +47,12 @@ class MeasuredCrops:
 
     The whole image is measured and both are cut at the same place, so a crop contains light from
     beyond its edge, and noise of the level of the whole image. A batch is a function of
-    (``recipe.seed``, step).
+    (``recipe.seed``, step); on a GPU the noise is another draw than on the CPU.
+
+    With ``recipe.borders`` the squares are drawn from places that reach beyond the image and are
+    pushed back inside, so that the image's own border is seen as often as its interior. With
+    ``recipe.margin`` the loss leaves out so many pixels along the edges of a square, where the
+    network lacks what lies beyond, except where the edge is the image's own.
 
     Args:
         dataset: Clean images: a data set of (C, H, W) tensors in [0, 1], or a tensor
@@ -68,26 +75,49 @@ class MeasuredCrops:
                 "batch(step) that gives a network images, such as K.adjoint(y_delta)"
             )
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Measurements and truth of one step, each (batch_size, C, crop, crop)."""
+    def to(self, device: torch.device | str) -> "MeasuredCrops":
+        """The same batches, made on this device."""
+        moved = copy(self)
+        moved.images = self.images.to(device)
+        if isinstance(self.forward, Operator):
+            moved.forward = deepcopy(self.forward).to(device)
+        return moved
+
+    def __call__(self, step: int) -> tuple[Tensor, ...]:
+        """Measurements and truth of one step, each (batch_size, C, crop, crop).
+
+        With a margin also where the loss is taken, (batch_size, 1, crop, crop).
+        """
         recipe, generator = self.recipe, generator_for(self.recipe.seed, step)
+        device, (side, n) = self.images.device, recipe.squares(step)
         # which images, mirrored how
-        index = torch.randint(len(self.images), (recipe.batch_size,), generator=generator)
-        x = self.images.index_select(0, index)
+        index = torch.randint(len(self.images), (n,), generator=generator)
+        x = self.images.index_select(0, index.to(device))
         flips = torch.rand(2, generator=generator) < 0.5
         if recipe.flips:
-            x = x.flip([axis for axis, flip in zip((2, 3), flips, strict=True) if flip])
+            x = x.flip([axis for axis, flip in zip((2, 3), flips.tolist(), strict=True) if flip])
         x = x / 255
         operator, noise_level = _at(self.forward, step, recipe.noise_level)
-        y_delta = measure(x, operator, noise_level, generator=generator)
+        noise = generator
+        if device.type != "cpu":  # drawn where it is needed
+            noise = torch.Generator(device).manual_seed(generator.initial_seed())
+        y_delta = measure(x, operator.to(device), noise_level, generator=noise)
         # one square of each image, at a place of its own
-        side, (n, _, height, width) = recipe.crop, x.shape
+        (height, width) = x.shape[2:]
         if side is None or side >= min(height, width):
             return y_delta, x
-        top = torch.randint(height - side + 1, (n, 1), generator=generator)
-        left = torch.randint(width - side + 1, (n, 1), generator=generator)
-        places = list(zip(top.flatten().tolist(), left.flatten().tolist(), strict=True))
-        return _cut(y_delta, places, side), _cut(x, places, side)
+        beyond = side - 1 - recipe.margin if recipe.borders else 0
+        corners = [
+            _places(length, side, beyond, n, generator).to(device) for length in (height, width)
+        ]
+        squares = _cut(y_delta, corners, side), _cut(x, corners, side)
+        if not recipe.margin:
+            return squares
+        rows, columns = (
+            _counted(corner, length, side, recipe.margin)
+            for corner, length in zip(corners, (height, width), strict=True)
+        )
+        return *squares, (rows[:, None, :, None] & columns[:, None, None, :]).to(x.dtype)
 
     @torch.no_grad()
     def identity(self) -> dict[str, str]:
@@ -104,13 +134,27 @@ class MeasuredCrops:
         return {"set of images": images.hexdigest(), "forward model": forward.hexdigest()}
 
 
-def _cut(images: Tensor, places: list[tuple[int, int]], side: int) -> Tensor:
+def _places(length: int, side: int, beyond: int, n: int, generator: torch.Generator) -> Tensor:
+    """First row or column of n squares, drawn from places up to ``beyond`` outside."""
+    places = torch.randint(length - side + 1 + 2 * beyond, (n,), generator=generator)
+    return (places - beyond).clamp(0, length - side)
+
+
+def _counted(first: Tensor, length: int, side: int, margin: int) -> Tensor:
+    """Rows or columns (n, side) of squares, true where the loss is taken."""
+    at = torch.arange(side, device=first.device)
+    low = torch.where(first == 0, 0, margin)[:, None]
+    high = torch.where(first == length - side, side, side - margin)[:, None]
+    return (at >= low) & (at < high)
+
+
+def _cut(images: Tensor, corners: Sequence[Tensor], side: int) -> Tensor:
     """From each image the square of this side whose top left pixel is (row, column)."""
-    squares = [
-        image[:, row : row + side, column : column + side]
-        for image, (row, column) in zip(images, places, strict=True)
-    ]
-    return torch.stack(squares)
+    inside = torch.arange(side, device=images.device)
+    rows, columns = (corner[:, None] + inside for corner in corners)  # (N, side)
+    image = torch.arange(len(images), device=images.device)[:, None, None]
+    squares = images[image, :, rows[:, :, None], columns[:, None, :]]  # (N, side, side, C)
+    return squares.permute(0, 3, 1, 2).contiguous()
 
 
 def validation_pairs(

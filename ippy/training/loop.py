@@ -3,13 +3,17 @@
 import math
 import os
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel
+from torch.optim import Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from ippy.networks import Recipe
@@ -17,6 +21,8 @@ from ippy.training import checkpoints
 from ippy.training.batches import Batch
 from ippy.training.devices import accelerator as join
 from ippy.training.devices import fast_path
+from ippy.training.graphs import RecordedStep
+from ippy.training.optimizers import optimizer_for, restore, set_rate
 
 __all__ = ["train"]
 
@@ -37,6 +43,7 @@ def train(
     progress: bool = True,
     fast: dict | None = None,
     loss: Loss = F.mse_loss,
+    optimizer: Callable[[nn.Module, Recipe], Optimizer] = optimizer_for,
     callback: Callback | None = None,
 ) -> dict:
     r"""Train ``model`` in place to give the truth: minimise $\|f_\Theta(given)-x\|^2$.
@@ -50,8 +57,9 @@ def train(
         model: Network from (N, C, H, W) to the same shape, already initialised; one of float64 is
             trained in float64.
         batch: Function of the step, 0, 1, …, that returns what the network is given and the truth,
-            two tensors (``recipe.batch_size``, C, H, W); for the book's task
-            :class:`ippy.training.MeasuredCrops`.
+            two tensors (``recipe.batch_size``, C, H, W), and where the loss is taken if not
+            everywhere, ones and zeros (``recipe.batch_size``, 1, H, W); for the book's task
+            :class:`ippy.training.MeasuredCrops`. What has a method ``to(device)`` is moved.
         recipe: Steps, batch size, learning rate and the rest.
         validation: What the network is given and the truth, of images that are not trained on;
             without them there is no validation.
@@ -61,6 +69,7 @@ def train(
         fast: Precision and memory format; :func:`fast_path` of the device if None.
         loss: What is minimised, of a batch of reconstructions and the truth; the recipes' is the
             mean squared error.
+        optimizer: Makes the optimiser from the network and the recipe; the recipe's if left out.
         callback: Called as ``callback(step, model, history)`` after each validation; a true
             result ends the run there.
 
@@ -80,10 +89,29 @@ def train(
             f"batch is a {type(batch).__name__}, expected a function of the step that returns what "
             "the network is given and the truth: MeasuredCrops(images, operator, recipe) makes one"
         )
-    run = _Run(model, recipe, fast, loss)
+    run = _Run(model, recipe, fast, loss, optimizer)
     store = Path(checkpoint) if checkpoint is not None and run.is_main else None
     facts = checkpoints.identity(recipe, batch, validation, loss) if checkpoint else {}
+    with run.apart():
+        _train(run, batch, validation, store, facts, callback, resume=resume, progress=progress)
+    return run.history
+
+
+def _train(
+    run: "_Run",
+    batch: Batch,
+    validation: tuple[Tensor, Tensor] | None,
+    store: Path | None,
+    facts: dict[str, str],
+    callback: Callback | None,
+    *,
+    resume: bool,
+    progress: bool,
+) -> None:
+    """The loop of :func:`train`."""
+    recipe = run.recipe
     start = run.restore(store if resume else None, facts)
+    batch = batch.to(run.device) if hasattr(batch, "to") else batch
     bar = tqdm(
         range(start, recipe.steps),
         initial=start,
@@ -113,7 +141,7 @@ def train(
                 kept = done
             if callback is not None and callback(done, run.result, run.history):
                 break
-            model.train()
+            run.network.train()
             clock = time.perf_counter()
     except KeyboardInterrupt:
         there = (
@@ -123,26 +151,29 @@ def train(
         raise
     finally:
         bar.close()
-        model.eval()
+        run.network.eval()
     run.finish()
-    return run.history
 
 
 class _Run:
     """A network that is being trained, with all that changes from step to step."""
 
-    def __init__(self, model: nn.Module, recipe: Recipe, fast: dict | None, loss: Loss) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        fast: dict | None,
+        loss: Loss,
+        optimizer: Callable[[nn.Module, Recipe], Optimizer],
+    ) -> None:
         self.recipe, self.loss, self.accelerator = recipe, loss, join()
         self.device, self.is_main = self.accelerator.device, self.accelerator.is_main_process
         self.dtype = next(model.parameters()).dtype
         # several processes take equal parts of every batch
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        if recipe.batch_size % world:
-            raise ValueError(
-                f"batch_size {recipe.batch_size} must be a multiple of {world} processes"
-            )
-        share = recipe.batch_size // world
-        self.mine = slice(rank * share, (rank + 1) * share)
+        self.world = self.accelerator.num_processes
+        for _, size in (recipe.squares(0), recipe.squares(recipe.steps)):
+            if size % self.world:
+                raise ValueError(f"batch_size {size} must be a multiple of {self.world} processes")
         # precision and memory format that the machine computes quickly
         self.fast = fast or fast_path(self.device)
         last = self.fast["channels_last"]
@@ -152,11 +183,31 @@ class _Run:
         # what a checkpoint holds
         self.network = self.accelerator.prepare(model.to(memory_format=self.memory))
         self.network.train()
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.lr, fused=True)
-        self.averaged = self._averaged() if recipe.average else None
+        self.optimizer = optimizer(self.own, recipe)
+        self.averaged = deepcopy(self.own) if recipe.average else None
         self.history: dict = {"step": [], "train_mse": [], "val_step": [], "val_mse": []}
         self.history |= {"seconds": 0.0, "precision": self.fast["precision"]}
-        self.errors: list[float] = []  # of the steps since the last entry of the history
+        # the squared errors of the steps since the last entry of the history
+        self.errors = torch.zeros((), dtype=torch.float64, device=self.device)
+        # on a GPU, steps are recorded once they have run three times with batches of a shape
+        alone = self.device.type == "cuda" and self.world == 1 and loss is F.mse_loss
+        self.recordable = alone and self.optimizer.defaults.get("capturable", False)
+        self.recorded: dict[tuple, RecordedStep] = {}
+        self.plain: Counter[tuple] = Counter()
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """On a GPU, work on a stream of this run: several threads can train beside each other."""
+        if self.device.type != "cuda":
+            yield
+            return
+        before, own = torch.cuda.current_stream(), torch.cuda.Stream()
+        own.wait_stream(before)
+        try:
+            with torch.cuda.stream(own):
+                yield
+        finally:
+            before.wait_stream(own)
 
     @property
     def own(self) -> nn.Module:
@@ -166,46 +217,67 @@ class _Run:
     @property
     def result(self) -> nn.Module:
         """The network that the run would end with now."""
-        return self.network if self.averaged is None else self.averaged.module
-
-    def _averaged(self) -> AveragedModel:
-        """A copy that follows the weights; its memory grows with the run, so the start fades."""
-
-        def follow(average: Tensor, weight: Tensor, done: Tensor | int) -> Tensor:
-            decay = min(self.recipe.average, (1 + int(done)) / (10 + int(done)))
-            return torch.lerp(weight, average, decay)
-
-        return AveragedModel(self.own, avg_fn=follow)
+        return self.network if self.averaged is None else self.averaged
 
     def finish(self) -> None:
         """The average, where there is one, takes the place of the last weights."""
         if self.averaged is not None:
-            self.own.load_state_dict(self.averaged.module.state_dict())
+            self.own.load_state_dict(self.averaged.state_dict())
 
-    def advance(self, step: int, given: Tensor, truth: Tensor) -> None:
+    def advance(self, step: int, *batch: Tensor) -> None:
         """One step of the optimiser on this process's part of a batch."""
-        given, truth = (t[self.mine].to(self.device, self.dtype) for t in (given, truth))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate(step)
+        share = len(batch[0]) // self.world
+        mine = slice(self.accelerator.process_index * share, None)
+        placed = [
+            t[mine][:share]
+            .to(self.device, self.dtype)
+            .contiguous(memory_format=self.memory if t.shape[1] > 1 else torch.contiguous_format)
+            for t in batch
+        ]
+        set_rate(self.optimizer, self.recipe.learning_rate(step))
+        shapes = tuple(tuple(t.shape) for t in placed)
+        if self.recordable and self.plain[shapes] >= 3 and shapes not in self.recorded:
+            self.recorded[shapes] = RecordedStep(self._step, placed)
+        self.errors += self.recorded.get(shapes, self._step)(*placed)
+        self.plain[shapes] += 1
+        if self.averaged is not None:
+            self._follow(step + 1)
+        if self.device.type == "cpu":  # elsewhere asking costs a wait: at every entry
+            _require_finite(self.errors.item(), step + 1)
+
+    def _step(self, given: Tensor, truth: Tensor, where: Tensor | None = None) -> Tensor:
+        """Change the weights; the squared error before."""
         with self.autocast:
-            x_hat = self.network(given.contiguous(memory_format=self.memory))
+            x_hat = self.network(given)
         x_hat = x_hat.to(self.dtype)
-        objective = self.loss(x_hat, truth)
+        scale: Tensor | float = 1.0
+        if where is not None:
+            x_hat, truth, scale = x_hat * where, truth * where, 1 / where.mean()
+        objective = self.loss(x_hat, truth) * scale
         # the error that is noted is that of all processes, and always the squared one
-        error = self.accelerator.reduce(F.mse_loss(x_hat.detach(), truth), "mean").item()
-        _require_finite(error, step + 1)
+        error = self.accelerator.reduce(F.mse_loss(x_hat.detach(), truth) * scale, "mean")
         self.optimizer.zero_grad()
         self.accelerator.backward(objective)
         self.optimizer.step()
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.own)
-        self.errors.append(error)
+        return error
+
+    def _follow(self, done: int) -> None:
+        """The average follows the weights; its memory grows with the run, so the start fades."""
+        assert self.averaged is not None
+        if done == 1:
+            self.averaged.load_state_dict(self.own.state_dict())
+            return
+        decay = min(self.recipe.average, done / (9 + done))
+        follow = get_ema_multi_avg_fn(decay)
+        follow(list(self.averaged.parameters()), list(self.own.parameters()), 0)
 
     def note(self, done: int) -> None:
         """An entry of the history: the mean error of the steps since the last one."""
+        error = self.errors.item() / (done - (self.history["step"] or [0])[-1])
+        _require_finite(error, done)
         self.history["step"].append(done)
-        self.history["train_mse"].append(sum(self.errors) / len(self.errors))
-        self.errors.clear()
+        self.history["train_mse"].append(error)
+        self.errors.zero_()
 
     @torch.no_grad()
     def validate(self, done: int, given: Tensor, truth: Tensor) -> float:
@@ -244,7 +316,7 @@ class _Run:
         if (saved := found[0]) is None:
             return 0
         self.own.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        restore(self.optimizer, saved["optimizer"])
         if self.averaged is not None:
             self.averaged.load_state_dict(saved["averaged"])
         self.history = saved["history"]

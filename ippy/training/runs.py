@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -14,6 +13,7 @@ from ippy import datasets, paths, weights
 from ippy.evaluation import held_out_metrics
 from ippy.images import sample_image
 from ippy.networks import Recipe, find
+from ippy.seeds import seeded
 from ippy.tasks import TASKS, measure
 from ippy.training.batches import MeasuredCrops, validation_pairs
 from ippy.training.devices import accelerator
@@ -62,8 +62,7 @@ def train_recipe(
     """
     operator = TASKS[recipe.task].operator()
     train_set, val_set = _training_images(recipe, data, operator.img_shape)
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
+    with seeded(recipe.seed):
         model = recipe.build()
     history = train(
         model,

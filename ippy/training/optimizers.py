@@ -1,0 +1,69 @@
+"""The optimiser of a recipe, and its learning rate from step to step."""
+
+import inspect
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from ippy.networks import Recipe
+
+__all__ = ["optimizer_for", "restore", "set_rate"]
+
+#: Inputs per output of a 3 x 3 layer of 32 channels: with fewer, a layer learns at the full rate.
+FAN_IN = 288
+
+
+def optimizer_for(model: nn.Module, recipe: Recipe) -> Optimizer:
+    """The optimiser that a recipe names, for all parameters of a network.
+
+    On a GPU its learning rate is a tensor, so that a recorded step reads what it is now.
+
+    Raises:
+        ValueError: If ``torch.optim`` has none of this name.
+    """
+    made = getattr(torch.optim, recipe.optimizer, None)
+    if not (isinstance(made, type) and issubclass(made, Optimizer)):
+        raise ValueError(f"torch.optim has no optimiser {recipe.optimizer!r}; 'Adam' is one")
+    known, device = inspect.signature(made).parameters, next(model.parameters()).device
+    options = {"fused": True} if "fused" in known else {}
+    if device.type == "cuda" and "capturable" in known:
+        options["capturable"] = True
+    shares: dict[float, list[nn.Parameter]] = {}
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            shares.setdefault(_share(module) if recipe.rate_by_fan_in else 1.0, []).append(
+                parameter
+            )
+    groups = []
+    for share, parameters in shares.items():
+        rate = recipe.lr * share
+        lr = torch.tensor(rate, device=device) if "capturable" in options else rate
+        groups.append({"params": parameters, "lr": lr, "share": share})
+    return made(groups, **options, **recipe.optimizer_args)
+
+
+def _share(module: nn.Module) -> float:
+    """Part of the learning rate for a layer, by the number of its inputs per output."""
+    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        return 1.0
+    weight = module.weight
+    inputs = weight.shape[0] if isinstance(module, nn.ConvTranspose2d) else weight[0].numel()
+    return min(1.0, FAN_IN / inputs)
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step."""
+    for group in optimizer.param_groups:
+        if torch.is_tensor(group["lr"]):
+            group["lr"].fill_(rate * group.get("share", 1.0))
+        else:
+            group["lr"] = rate * group.get("share", 1.0)
+
+
+def restore(optimizer: Optimizer, state: dict) -> None:
+    """Load a stored state; learning rates stay what they are on this machine."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
