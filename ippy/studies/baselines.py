@@ -1,5 +1,6 @@
 """Regularisation parameters of the classical methods, chosen on training images."""
 
+from collections.abc import Callable
 from functools import partial
 
 from ippy import datasets, evaluation, metrics
@@ -51,7 +52,7 @@ def _search(noise_level: float) -> dict:
 def runs() -> list[Run]:
     """One run for each noise level."""
     depends = identity(LAMBDAS, TASKS["deblurring"].probe(), VERSION, N_IMAGES)
-    code = (_search, *GENERATORS[VERSION].values())
+    code: tuple[Callable, ...] = (_search, *GENERATORS[VERSION].values())
     return [
         Run({"noise_level": level}, partial(_search, level), depends, code)
         for level in NOISE_LEVELS

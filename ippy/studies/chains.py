@@ -98,7 +98,7 @@ def carry_input(model: DeepChain) -> None:
     added = {"plain": 1.0, "residual": 0.0, "scaled": 2**0.5 - 1}[model.kind]
     carriers = [model.first, *model.layers]
     for i, conv in enumerate(carriers):
-        conv.weight[0], conv.bias[0] = 0, 0  # type: ignore[index]
+        conv.weight[0], conv.bias[0] = 0, 0
         ends_a_pair = i > 0 and i % 2 == 0
         conv.weight[0, 0, 1, 1] = added if ends_a_pair else 1.0
     nn.init.zeros_(model.last.weight)

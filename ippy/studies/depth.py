@@ -5,6 +5,7 @@ that first; then starts are compared, not gradients. Here one channel carries th
 every layer of both.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -73,7 +74,7 @@ def _fit(kind: str, depth: int, seed: int) -> dict:
     model = build(kind, depth, seed)
     norms = gradient_norms(model, train_images)
     try:
-        fitted = fit(model, (train_images, val_images), RECIPE)
+        fitted = fit(model.to(trained.training_device()), (train_images, val_images), RECIPE)
     except FloatingPointError:
         fitted = {"val_step": [], "val_mse": []}
     return {"gradient_norms": norms, **fitted}
@@ -82,7 +83,7 @@ def _fit(kind: str, depth: int, seed: int) -> dict:
 def runs() -> list[Run]:
     """Both kinds of chain in every depth, three seeds, which decide the initialisation."""
     depends = identity(RECIPE)
-    code = (_fit, *GENERATORS[RECIPE.data["version"]].values())
+    code: tuple[Callable, ...] = (_fit, *GENERATORS[RECIPE.data["version"]].values())
     return [
         Run(
             {"network": kind, "depth": depth, "seed": seed},

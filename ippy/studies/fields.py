@@ -73,8 +73,9 @@ def dilated(field: int) -> Chain:
     dilations, inner = CHAINS[field]
     channels, layers = [1, *inner, 1], []
     for i, d in enumerate(dilations):
-        size = {"kernel_size": 3, "padding": d, "dilation": d} if d else {"kernel_size": 1}
-        layers += [nn.Conv2d(channels[i], channels[i + 1], **size), nn.ReLU()]
+        side = 3 if d else 1
+        conv = nn.Conv2d(channels[i], channels[i + 1], side, padding=d, dilation=max(d, 1))
+        layers += [conv, nn.ReLU()]
     return correction(nn.Sequential(*layers[:-1]))
 
 
@@ -205,11 +206,10 @@ def runs() -> list[Run]:
     for seed in SEEDS:
         for task in TASKS:
             for field in (*CHAINS, None):
-                fields = {"task": task, "network": "chain" if field else "UNet"}
-                fields |= {"field": field} if field else {}
+                kind = {"network": "chain", "field": field} if field else {"network": "UNet"}
                 found.append(
                     Run(
-                        {**fields, "seed": seed},
+                        {"task": task, **kind, "seed": seed},
                         partial(_fit, task, field, seed),
                         identity(depends, CHAINS[field] if field else UNET_CH),
                         (_fit, *TASKS.values(), *images),

@@ -5,7 +5,7 @@ themselves never settle. What a study reports is a difference between networks, 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ippy.studies.statistics import paired_interval
 
@@ -21,7 +21,7 @@ def validations(steps: int) -> int:
     return max(1, steps // _VALIDATIONS)
 
 
-def settled(groups: dict[str, Sequence[dict]], reference: str) -> list[dict]:
+def settled(groups: Mapping[str, Sequence[dict]], reference: str) -> list[dict]:
     """How the difference of each group of runs to a reference moves at the end of training.
 
     Args:

@@ -5,7 +5,7 @@ saw the same images, so their differences are taken image by image or seed by se
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import torch
@@ -93,7 +93,7 @@ def pooled_std(groups: Sequence[Values]) -> tuple[float, int]:
 
 
 def pooled_interval(
-    groups: dict[str, Values], level: float = 0.95
+    groups: Mapping[str, Values], level: float = 0.95
 ) -> dict[str, tuple[float, float]]:
     """Mean of each group, and half its interval from the spread pooled over all groups."""
     std, df = pooled_std(list(groups.values()))

@@ -193,8 +193,9 @@ def code(name: str) -> tuple[Callable | str, ...]:
     return _fit, f"ippy.models.{recipe.model}", *GENERATORS[version_of(name)].values()
 
 
+@once
 def training_device() -> torch.device:
-    """Where :func:`ippy.training.train` puts a network."""
+    """Where :func:`ippy.training.train` puts a network; threads ask for it one after the other."""
     return training.devices.accelerator().device
 
 
