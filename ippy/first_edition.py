@@ -29,6 +29,7 @@ MOVED = {
         "ippy.studies.chains", "ippy.studies.baselines", "ippy.studies.skip_and_start",
         "ippy.studies.generalisation", "ippy.studies.depth",
     ),
+    "ippy.studies.width": ("ippy.studies.fields", "ippy.studies.linear"),
 }  # fmt: skip
 
 
@@ -42,19 +43,40 @@ def _builders() -> dict[str, Callable[[], object]]:
     return {name: trained.variant(name).build for name in names}
 
 
-def method(name: str, seed: int | str = 0, lr: float = 1e-3) -> object:
+def method(name: str, seed: int | str = 0) -> object:
     """The network or classical method of a run of the first edition; measures have it today.
 
     Args:
         name: Name of a network, ``"Tikhonov"``, ``"TV"`` or ``"measurement"``.
         seed: Seed of a short training, or ``"shipped"`` for the weights of the book.
-        lr: Learning rate of the short training.
     """
     measures = importlib.import_module("ippy.studies.measures")
     if name in ("measurement", *measures.CLASSICAL):
         return measures.classical(name).load()[0]
-    subject = measures.shipped(name) if seed == "shipped" else measures.short(name, seed, lr)
+    subject = measures.shipped(name) if seed == "shipped" else measures.short(name, seed)
     return subject.load()[0]
+
+
+def _fields() -> ModuleType:
+    return importlib.import_module("ippy.studies.fields")
+
+
+def _dilations() -> dict[int, tuple[int, ...]]:
+    return {field: dilations for field, (dilations, _) in _fields().CHAINS.items()}
+
+
+def _linear_psnr(task: str, widths: Sequence[int]) -> dict[int, float]:
+    """Mean PSNR (dB) on a task of the study of fields of the best linear filter of each width."""
+    found = {width: _fields().filtered(task, width) for width in widths}
+    return {width: sum(values) / len(values) for width, values in found.items()}
+
+
+def _steps() -> int:
+    return importlib.import_module("ippy.studies.trained").recipe_of("UNet", 0).steps
+
+
+def _correction() -> Callable:
+    return importlib.import_module("ippy.studies.chains").correction
 
 
 #: Names that are called otherwise today, or hold something else: old module, name -> how to get it.
@@ -64,6 +86,10 @@ RENAMED: dict[tuple[str, str], Callable[[], object]] = {
     ("ippy.studies.family", "method"): lambda: method,
     ("ippy.studies.networks", "BUILDERS"): _builders,
     ("ippy.studies.networks", "RATES"): lambda: (3e-4, 1e-3, 3e-3),
+    ("ippy.studies.networks", "STEPS"): _steps,
+    ("ippy.studies.width", "Corrector"): _correction,
+    ("ippy.studies.width", "DILATIONS"): _dilations,
+    ("ippy.studies.width", "linear_psnr"): lambda: _linear_psnr,
 }
 
 

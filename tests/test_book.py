@@ -353,7 +353,7 @@ def api() -> ModuleType:
         ("rf.effective", "ippy.receptive_field.effective"),
         ("load_or_train(key)", "ippy.training.load_or_train"),
         ("Operator.T", "ippy.operators.Operator.T"),
-        ("width.best_linear", "ippy.studies.width.best_linear"),
+        ("linear.best_linear", "ippy.studies.linear.best_linear"),
         ("ippy.metrics", "ippy.metrics"),
         ("result", None),  # a word
         ("T", None),  # a method without its class
@@ -374,7 +374,7 @@ def test_inline_code_finds_its_entry(api: ModuleType, code: str, name: str | Non
         "ippy.receptive_field.effective": "function",
         "ippy.training.load_or_train": "function",
         "ippy.studies.result": "function",
-        "ippy.studies.width.best_linear": "function",
+        "ippy.studies.linear.best_linear": "function",
         "ippy.datasets.KINDS": "data",
         "ippy.studies.depth.KINDS": "data",
     }

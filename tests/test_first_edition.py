@@ -25,6 +25,7 @@ MOVED = {
     "without_level",
     "ippy.studies.networks": "BUILDERS RATES STEPS UpBlockWithoutSkip build ranges trained",
     "ippy.studies.residual": "Chain DeepChain gradient_norms LAMBDAS",
+    "ippy.studies.width": "DILATIONS TASKS Corrector best_linear linear_psnr pairs runs",
 }
 STAYED = {
     "ippy.utilities": "atomic_write gaussian_noise generator_for get_device load_image "
@@ -35,7 +36,6 @@ STAYED = {
     "ippy.training": "fast_path load_or_train train train_and_save train_recipe",
     "ippy.receptive_field": "Box ReceptiveField effective measured receptive_field recursion",
     "ippy.studies": "KINDS STUDIES Chain DeepChain gradient_norms result run",
-    "ippy.studies.width": "DILATIONS TASKS Corrector best_linear linear_psnr pairs runs",
     "ippy.metrics": "mse psnr relative_error ssim",
     "ippy.classical": "tikhonov total_variation",
     "ippy.operators": "Blurring CTProjector DownScaling Gradient Operator gaussian_kernel "
@@ -113,10 +113,20 @@ def test_networks_of_studies_are_built_and_found_as_before():
 
     assert {"UNet", "UNet, two poolings", "UNet, ranges"} <= set(networks.BUILDERS)
     assert type(networks.BUILDERS["ResCNN"]()).__name__ == "ResCNN"
-    assert networks.RATES == (3e-4, 1e-3, 3e-3)
+    assert networks.RATES == (3e-4, 1e-3, 3e-3) and networks.STEPS > 0
     y = torch.rand(1, 1, 16, 16)
     assert torch.equal(family.method("measurement", 0)(y), y)
     assert type(family.method("ResCNN", "shipped")).__name__ == "ResCNN"
+
+
+def test_the_study_of_width_is_found_in_that_of_fields(monkeypatch):
+    from ippy.studies import fields, width
+
+    assert width.DILATIONS[15] == (1,) * 7 and width.TASKS is fields.TASKS
+    body = torch.nn.Conv2d(1, 1, 3, padding=1)
+    assert torch.equal(width.Corrector(body)(x := torch.rand(1, 1, 8, 8)), x)
+    monkeypatch.setattr(fields, "filtered", lambda task, w: [w, w + 2.0])
+    assert width.linear_psnr("noise", (3, 5)) == {3: 4, 5: 6}
 
 
 def test_the_table_of_weights_has_its_old_name():

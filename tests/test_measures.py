@@ -8,33 +8,65 @@ from torch import nn
 
 from ippy import models, training
 from ippy.networks import NETWORKS, Network, Recipe
-from ippy.studies import comparison, measures, skips, sources, trained, variants
+from ippy.studies import (
+    channels,
+    comparison,
+    measures,
+    skips,
+    sources,
+    starts,
+    trained,
+    variants,
+)
+from ippy.studies.chains import Chain
 from ippy.tasks import TASKS
 
 Y = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
-def test_networks_start_near_the_identity_where_their_name_does_not_say_otherwise():
+def test_networks_start_as_their_name_says():
     moved = {}
     for name in (*NETWORKS, *trained.VARIANTS):
         with torch.no_grad():
             moved[name] = (trained.build(name, 0).eval()(Y) - Y).abs().max().item()
     assert all(moved[name] == 0 for name, v in trained.VARIANTS.items() if v.global_skip)
-    started = [n for n in moved if NETWORKS[trained.variant(n).base].group == "unet"]
-    started = [n for n in started if "default start" not in n]
-    assert max(moved[n] for n in started) < moved["UNet, default start"]
+    assert moved["UNet"] < moved["UNet, default start"] < moved["UNet, He start"]
+    assert moved["UNet, old start"] < moved["UNet, default start"]
+
+
+def std_of_the_bottleneck(name):
+    found, model = [], trained.build(name, 0)
+    unet = getattr(model, "body", model)
+    unet.bottleneck.register_forward_hook(lambda *given: found.append(given[2].std().item()))
+    model(Y)
+    return found[0]
+
+
+def test_he_reaches_the_deepest_level_inside_a_global_skip_too():
+    for name in ("UNet, He start", "UNet + global skip", "UNet without skips + global skip"):
+        assert std_of_the_bottleneck(name) > 0.05
+    for name in ("UNet, default start", "UNet, old start", "UNet + global skip, default start"):
+        assert std_of_the_bottleneck(name) < 0.02
 
 
 def test_variants_are_what_they_say():
     assert trained.variant("UNet").settings() == {}
     assert trained.variant("UNet, two poolings").settings() == {"levels": 2}
-    he = trained.variant("UNet without skips + global skip, He start")
-    assert he.settings() == {"start": "He", "skips": False, "global_skip": True}
-    assert he.base == "UNet" and trained.variant("ResidualUNet + global skip").base != "UNet"
-    body = trained.build("ResidualUNet + global skip", 0).body
-    assert type(body) is models.ResidualUNet
+    default = trained.variant("UNet without skips + global skip, default start")
+    assert default.settings() == {"start": "default", "skips": False, "global_skip": True}
+    assert default.base == "UNet"
+    assert type(trained.build("UNet + global skip", 0).body) is models.SimpleUNet
     with pytest.raises(KeyError, match="no network 'VNet'"):
         trained.variant("VNet")
+
+
+@pytest.mark.parametrize("name", ["UNet", "ResidualUNet", "UNet, two poolings", "UNet, ranges"])
+def test_networks_of_studies_have_the_books_recipe_for_a_share_of_the_steps(name):
+    base, found = NETWORKS[trained.variant(name).base].recipe, trained.recipe_of(name, 2)
+    assert found.steps == round(trained.SHARE * base.steps) and found.seed == 2
+    same = {"steps": base.steps, "val_every": base.val_every, "seed": base.seed}
+    assert replace(found, **same) == base
+    assert found.steps // found.val_every == 12
 
 
 def test_the_seed_decides_the_start():
@@ -77,7 +109,8 @@ def small(tmp_path, monkeypatch):
         data={"n_images": 2, "kind": "dead_leaves"}, val_images=1, val_every=2,
     )  # fmt: skip
     monkeypatch.setitem(NETWORKS, "ResCNN", Network("ResCNN", recipe, "cnn"))
-    monkeypatch.setattr(trained, "STEPS", 2)
+    monkeypatch.setattr(trained, "SHARE", 1)
+    trained._images.cache_clear()
     trainings, train = [], training.train
     monkeypatch.setattr(
         training, "train", lambda *a, **options: trainings.append(1) or train(*a, **options)
@@ -124,7 +157,8 @@ def test_a_network_is_trained_again_when_its_code_changes(
 def test_a_network_is_trained_again_for_another_task_recipe_or_precision(small, monkeypatch):
     monkeypatch.setenv("IPPY_PRECISION", "float32")
     trained.trained("ResCNN", 5)
-    trained.trained("ResCNN", 5, lr=2e-3)
+    monkeypatch.setattr(trained, "SHARE", 0.5)
+    trained.trained("ResCNN", 5)
     assert len(small) == 2
     monkeypatch.setenv("IPPY_PRECISION", "bfloat16")
     trained.trained("ResCNN", 5)
@@ -136,6 +170,38 @@ def test_a_network_is_trained_again_for_another_task_recipe_or_precision(small, 
 
 
 # --- measures ---
+
+
+def test_what_can_be_silenced_is_what_a_decoder_looks_at():
+    found = {name: skips.parts(trained.build(name, 0)) for name in ("UNet", "UNet, two poolings")}
+    assert len(found["UNet"]) == 6 and len(found["UNet, two poolings"]) == 4
+    without = skips.parts(trained.build("UNet without skips + global skip", 0))
+    assert without == [("dec1", "below"), ("dec2", "below"), ("dec3", "below")]
+    assert skips.parts(models.UNetPP(base_ch=4)) == []
+
+
+def test_silencing_what_comes_from_below_leaves_the_skip_alone():
+    torch.manual_seed(0)
+    model = models.SimpleUNet(base_ch=4).eval()
+    below = skips.silenced(model, "dec1", "below", Y)
+    assert torch.equal(below, skips.silenced(model, "dec1", "below", Y))
+    assert not torch.equal(below, skips.silenced(model, "dec1", "skip", Y))
+    with torch.no_grad():
+        model.bottleneck.block.block[2].weight.normal_()  # nothing of it can be seen
+    assert not torch.equal(model(Y), below)
+    assert torch.equal(skips.silenced(model, "dec1", "below", Y), below)
+    assert not model.dec1._forward_pre_hooks
+
+
+def test_a_shift_commutes_with_a_convolution_and_with_pooling_only_on_its_grid():
+    images = torch.rand(1, 1, 160, 160, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    conv = nn.Conv2d(1, 1, 3, padding=1)
+    assert skips.shift_error(conv, images, 4)["max"] < 1e-6
+    pool = nn.Sequential(nn.MaxPool2d(8), nn.Upsample(scale_factor=8))
+    assert skips.shift_error(pool, images, 8) == {"max": 0, "mean": 0}
+    four = skips.shift_error(pool, images, 4)
+    assert 0 < four["mean"] < four["max"]
 
 
 def test_silencing_a_level_is_what_the_decoder_sees_of_it():
@@ -170,6 +236,48 @@ def test_live_channels_count_what_is_not_zero_everywhere():
         model.bottleneck.block.block[2].bias.fill_(-100)
     assert skips.live_channels(model, Y)["bottleneck"] == (0, 32)
     assert not model.bottleneck._forward_hooks
+
+
+def test_a_channel_is_active_if_it_is_positive_in_more_than_a_hundredth_of_the_pixels():
+    torch.manual_seed(0)
+    model, images = models.SimpleUNet(base_ch=4).eval(), torch.zeros(1, 1, 32, 32)
+    images[..., 0, 0] = images[..., 16, 16] = 1
+    with torch.no_grad():
+        for conv in (model.enc1.block[0], model.enc1.block[2]):
+            nn.init.zeros_(conv.weight), nn.init.zeros_(conv.bias)
+        model.enc1.block[0].weight[0, 0, 1, 1] = 1
+        model.enc1.block[2].weight[0, 0, 1, 1] = 1  # 2 pixels
+        model.enc1.block[2].weight[1, 0] = 1  # 13 pixels
+    assert channels.live_channels(model, images)["enc1"] == (2, 4)
+    assert channels.live_channels(model, images, channels.ACTIVE)["enc1"] == (1, 4)
+    assert channels.active_channels(model, images)["enc1"] == 0.25
+    assert channels.active_channels(Chain(model, True), images)["enc1"] == 0.25
+    assert list(channels.active_channels(models.UNetPP(base_ch=4), Y)) == ["x0_0", "x1_0", "x2_0"]
+
+
+def test_reach_of_an_identity_is_one_pixel_and_it_has_no_correction():
+    model = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.ones_(model.weight)
+    assert starts.radii(model, Y) == {"output": 0, "correction": None}
+    wide = nn.Conv2d(1, 1, 9, padding=4)
+    assert 3 < starts.radii(wide, Y)["output"] < 6
+
+
+def test_other_truths_and_families(monkeypatch):
+    monkeypatch.setattr(measures, "N_TEST", 6)
+    caches = (measures.test_images, measures.test_pairs)
+    for cache in caches:
+        cache.cache_clear()
+    measured, x = measures.test_pairs()
+    clean = measures.test_images(None, "mixed", False)
+    assert len(x) == 6 and not torch.equal(x, clean), "one of them is a thorax"
+    found = measures.truths(lambda y: clean if y is measured else y)
+    assert found["psnr_noise_free"] == [float("inf")] * 6 and len(found["psnr_inside"]) == 6
+    families = measures.families(lambda y: y)
+    assert list(families) == ["dead_leaves", "thorax", "landscape"] == list(measures.FAMILIES)
+    assert families["thorax"] == measures.family(lambda y: y, "thorax") != families["dead_leaves"]
+    for cache in caches:
+        cache.cache_clear()
 
 
 def test_error_by_frequency_is_relative_to_the_image():

@@ -1,7 +1,6 @@
 """Studies: what a run is known by, what is computed again and what is not, how results are read."""
 
 import json
-import shutil
 from functools import partial
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from ippy import __main__ as cli
 from ippy import paths, results, studies
 from ippy.networks import NETWORKS, Network, Recipe
-from ippy.studies import comparison, cost, rates, robustness, runner, sources, trained, variants
+from ippy.studies import comparison, cost, measures, robustness, runner, sources, trained, variants
 from ippy.studies.runner import Run, identity
 
 
@@ -237,15 +236,22 @@ def measured(subject):
 
 @pytest.mark.parametrize(
     ("module", "measure", "added"),
-    [(comparison, "_compare", 3), (variants, "_measure", 3), (rates, "_validation", 3),
-     (robustness, "_measure", 0), (cost, "_cost", 0)],
-)  # fmt: skip
+    [
+        (comparison, "_compare", 0),
+        (variants, "_measure", 3),
+        (robustness, "_measure", 0),
+        (cost, "_cost", 0),
+    ],
+)
 def test_a_network_adds_its_runs_and_nothing_else(
     module, measure, added, tmp_path, monkeypatch, capsys
 ):
     name = module.__name__.rpartition(".")[2]
-    shutil.copy(paths.WEIGHTS / "results" / f"{name}.json", tmp_path)
-    before = results.read(tmp_path / f"{name}.json")["runs"]
+    computed = []
+    monkeypatch.setattr(module, measure, lambda s: computed.append(s.fields) or measured(s))
+    before = studies.run(name, tmp_path, (module.runs, None))["runs"]
+    assert computed == [run.fields for run in module.runs()]
+    computed.clear()
     args = {"in_ch": 1, "out_ch": 1, "base_ch": 4}
     small = Network("Small", Recipe("SimpleUNet", args), "unet", chapter="unet_variants")
     monkeypatch.setitem(NETWORKS, "Small", small)
@@ -254,19 +260,14 @@ def test_a_network_adds_its_runs_and_nothing_else(
     elsewhere = Recipe("SimpleUNet", args)
     object.__setattr__(elsewhere, "task", "tomography")
     monkeypatch.setitem(NETWORKS, "Other", Network("Other", elsewhere, "unet", "unet"))
-    computed = []
-    monkeypatch.setattr(module, measure, lambda s: computed.append(s.fields) or measured(s))
-    after = studies.run(name, tmp_path)["runs"]
+    after = studies.run(name, tmp_path, (module.runs, None))["runs"]
     assert [fields["network"] for fields in computed] == ["Small"] * added
     assert [run for run in after if run["network"] != "Small"] == before
     said = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
-    if module is rates:
-        assert not said
-    else:
-        assert said == [
-            f"{name}: left out network Small, weights shipped: it has no weights; train them with "
-            "'python -m ippy train Small'"
-        ]
+    assert said == [
+        f"{name}: left out network Small, weights shipped: it has no weights; train them with "
+        "'python -m ippy train Small'"
+    ]
 
 
 def test_what_a_run_depends_on():
@@ -278,7 +279,7 @@ def test_what_a_run_depends_on():
     key = {"network": "UNet", "weights": "shipped"}
     (shipped,) = (run for run in variants.runs() if run.fields == key)
     card = json.loads((paths.WEIGHTS / "UNet.json").read_text("utf-8"))
-    assert shipped.depends == card["sha256"][:12]
+    assert shipped.depends == identity(card["sha256"][:12], measures.VERSION)
 
 
 def test_another_task_is_another_identity(monkeypatch):
@@ -331,7 +332,7 @@ def test_comments_docstrings_and_what_is_not_used_change_nothing(monkeypatch, mo
         ("ippy.networks", "0.5 * (1 + cos", "0.4 * (1 + cos"),
         ("ippy.datasets.phantoms", "GENERATOR_VERSION = ", "GENERATOR_VERSION = 9"),
         ("ippy.operators.filters", "def motion_kernel(", "def motion_kernel(shift, "),
-        ("ippy.studies.trained", "val_every=125", "val_every=250"),
+        ("ippy.studies.trained", "SHARE = 0.25", "SHARE = 0.5"),
     ],
 )
 def test_code_that_is_used_counts(monkeypatch, module, old, new):

@@ -25,7 +25,7 @@ def effective(
 
     Args:
         model: Network from (N, C, H, W) to the same shape, in evaluation mode.
-        images: What it is given, (N, C, H, W).
+        images: What it is given, (N, C, H, W); brought to the network's device.
         correction: Look at the correction; if False, at the output itself.
         shares: Shares of the energy in (0, 1).
 
@@ -36,13 +36,15 @@ def effective(
     Raises:
         ValueError: If the output has another shape, or the gradient is zero.
     """
-    x = images.detach().clone().requires_grad_()
+    device = next((p.device for p in model.parameters()), images.device)
+    x = images.detach().to(device, copy=True).requires_grad_()
     y = model(x)
     if y.shape != x.shape:
         raise ValueError(f"the network maps {tuple(x.shape)} to {tuple(y.shape)}; same size needed")
     row, column = x.shape[2] // 2, x.shape[3] // 2
     middle = (y - x if correction else y)[:, :, row, column].sum()
-    energy = torch.autograd.grad(middle, x)[0].square().sum(1).mean(0).double()  # (H, W)
+    energy = torch.autograd.grad(middle, x)[0].square().sum(1).mean(0)
+    energy = energy.cpu().double()  # (H, W)
     if not energy.sum() > 0:
         raise ValueError("the gradient is zero or not a number: is the network trained?")
     rows = torch.arange(x.shape[2])[:, None] - row

@@ -1,7 +1,7 @@
 """The book's experiments over seeds: run once, resumable run by run, stored as JSON.
 
 Each study is a module that lists its runs, and one line of :data:`STUDIES`. In the studies of
-chains and in ``width`` a seed decides the initialisation, and batches, crops and noise are the
+chains and in ``fields`` a seed decides the initialisation, and batches, crops and noise are the
 same in all runs; in those of the UNets it decides everything. Pages plot the stored results,
 ``weights/results/<name>.json``, which :func:`result` reads.
 
@@ -20,15 +20,15 @@ from ippy.studies import (
     cost,
     depth,
     few_view_baselines,
+    fields,
     generalisation,
-    rates,
     recipe,
     robustness,
     runner,
     skip_and_start,
     skips,
+    starts,
     variants,
-    width,
 )
 from ippy.studies.chains import Chain, DeepChain
 from ippy.studies.depth import KINDS, gradient_norms
@@ -54,11 +54,11 @@ STUDIES: dict[str, ModuleType] = {
     "skip_and_start": skip_and_start,
     "generalisation": generalisation,
     "depth": depth,
-    "width": width,
+    "fields": fields,
+    "starts": starts,
     "skips": skips,
     "variants": variants,
     "comparison": comparison,
-    "rates": rates,
     "recipe": recipe,
     "robustness": robustness,
     "cost": cost,

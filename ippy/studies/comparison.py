@@ -1,31 +1,32 @@
 """Every network and classical method: quality, error by frequency, vessels."""
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ippy import evaluation
+from ippy import evaluation, results
 from ippy.networks import taught
 from ippy.seeds import generator_for
 from ippy.studies.measures import (
     CLASSICAL,
-    SEEDS,
     Method,
     Subject,
     apply,
     classical,
     facts,
+    families,
+    family,
     inside,
     quality,
     rounded,
     shipped,
-    short,
+    test_images,
     test_pairs,
+    truths,
 )
 from ippy.studies.runner import Run
-from ippy.tasks import measure, task_operator
+from ippy.studies.shared import once
+from ippy.tasks import NOISE_LEVEL, measure, task_operator
 
 __all__ = ["CONTRASTS", "H_EDGES", "error_by_frequency", "insert_vessels", "vessels"]
 
@@ -78,10 +79,10 @@ def insert_vessels(x: Tensor, index: int, contrast: float) -> tuple[Tensor, list
     return x, centres
 
 
-@cache
+@once
 def _vessel_images(contrast: float) -> tuple[Tensor, Tensor, list]:
     """Clean images without and with vessels, and for each vessel (image, row, column)."""
-    plain = evaluation.held_out_images(24, "thorax").float() / 255
+    plain = test_images(24, "thorax")
     drawn = [insert_vessels(x[None], i, contrast) for i, x in enumerate(plain)]
     places = [(i, *centre) for i, (_, centres) in enumerate(drawn) for centre in centres]
     return plain, torch.cat([x for x, _ in drawn]), places
@@ -117,17 +118,33 @@ def vessels(f: Method | nn.Module) -> dict:
 def _compare(subject: Subject) -> dict:
     f, history = subject.load()
     y_delta, x = test_pairs()
+    found = facts(f, history) | quality(f) | truths(f)
+    found["psnr_families"] = families(f)
+    if subject.fields["network"] in ("Tikhonov", "TV"):
+        found["psnr_families_own"] = _own_parameters(subject.fields["network"])
     return {
-        **facts(f, history),
-        **quality(f),
+        **found,
         "frequency": rounded(error_by_frequency(apply(f, y_delta), x)),
         "vessels": vessels(f),
     }
 
 
+def _chosen_by_family() -> dict:
+    """Family -> method -> parameter, as the study ``baselines`` chose it at the book's noise."""
+    return results.load("baselines").get("chosen_by_family", {}).get(f"{NOISE_LEVEL:g}", {})
+
+
+def _own_parameters(method: str) -> dict[str, list[float]]:
+    """PSNR of each family if a method's parameter is chosen for that family alone."""
+    found = {}
+    for kind, chosen in _chosen_by_family().items():
+        f = evaluation.classical_method(method, task_operator(), chosen[method])
+        found[kind] = family(f, kind)
+    return found
+
+
 def runs() -> list[Run]:
-    """Short trainings with every seed, every shipped network, the classical methods."""
-    subjects = [short(name, seed) for seed in SEEDS for name in taught()]
-    subjects += [shipped(name) for name in taught()]
-    subjects += [classical(name) for name in CLASSICAL]
-    return [subject.run(_compare, H_EDGES, CONTRASTS) for subject in subjects]
+    """Every shipped network, and the classical methods."""
+    runs = [shipped(name).run(_compare, H_EDGES, CONTRASTS) for name in taught()]
+    settings = (H_EDGES, CONTRASTS, _chosen_by_family())
+    return runs + [classical(name).run(_compare, *settings) for name in CLASSICAL]

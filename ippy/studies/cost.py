@@ -20,6 +20,7 @@ def _cost(subject: Subject) -> dict:
     f, _ = subject.load()
     y_delta, found, times = test_pairs(1)[0], {}, []
     if isinstance(f, nn.Module):
+        f.cpu()  # where a reader runs it
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             f(y_delta)
         found["flops"] = counter.get_total_flops()

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from ippy import datasets, evaluation
-from ippy.studies.chains import SMALL, fit, three_layers
+from ippy.studies.chains import SMALL, fit, images_of, three_layers
 from ippy.studies.runner import Run, identity
 from ippy.tasks import task_operator
 
@@ -19,7 +19,7 @@ N_TEST = 32
 def _generalise(kind: str, skip: bool, seed: int) -> dict:
     """Error on test images of each kind of a network, and of the measurement."""
     model = three_layers(skip, False, seed)
-    fit(model, kind, RECIPE)
+    fit(model, images_of(kind), RECIPE)
     K = task_operator()
     found: dict[str, dict[str, float]] = {"mse": {}, "measurement_mse": {}}
     for target in KINDS:

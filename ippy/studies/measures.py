@@ -6,37 +6,51 @@ stored, so that pages can compare image by image.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from ippy import datasets, evaluation, metrics, results, weights
+from ippy.datasets.phantoms import GENERATORS
 from ippy.networks import NETWORKS
 from ippy.studies import trained
 from ippy.studies.runner import Run, identity
-from ippy.tasks import NOISE_LEVEL, TASKS, measure, task_operator
+from ippy.studies.shared import once
+from ippy.tasks import NOISE_LEVEL, SHAPE, TASKS, measure, task_operator
 
 __all__ = [
     "CLASSICAL",
+    "FAMILIES",
+    "N_TEST",
     "SEEDS",
+    "VERSION",
     "Method",
     "Subject",
     "apply",
     "classical",
     "facts",
+    "families",
+    "family",
     "inside",
     "quality",
     "rounded",
     "shipped",
     "short",
+    "test_images",
     "test_pairs",
+    "truths",
 ]
 
 #: What gives images (N, 1, H, W) for measurements.
 Method = Callable[[Tensor], Tensor]
-#: Seeds of the short trainings.
+#: Seeds of the networks that are trained for a share of the budget.
 SEEDS = (0, 1, 2)
+#: Version of the procedural images that studies test on, and their families.
+VERSION = 3
+FAMILIES = tuple(GENERATORS[VERSION])
+#: Number of test images, mixed ones and of each family.
+N_TEST = 32
 #: Methods that are not trained.
 CLASSICAL = ("measurement", "Tikhonov", "TV")
 
@@ -61,20 +75,20 @@ class Subject:
 
     def run(self, measure: Callable[["Subject"], dict], *settings: object) -> Run:
         """The run that measures it; ``settings`` are plain data that the result depends on."""
-        depends = identity(self.depends, *settings) if settings else self.depends
-        code = (measure, *self.code)
+        depends = identity(self.depends, VERSION, *settings)
+        code = (measure, *self.code, *GENERATORS[VERSION].values())
         return Run(self.fields, partial(measure, self), depends, code, self.missing)
 
 
-def short(name: str, seed: int, lr: float | None = None) -> Subject:
-    """A network after a short training; with the usual learning rate if ``lr`` is None."""
-    variant, rate = trained.variant(name), lr or trained.LR
+def short(name: str, seed: int) -> Subject:
+    """A network of :mod:`ippy.studies.trained`, after a share of the full training."""
+    variant = trained.variant(name)
     base = None if variant.base == name else variant.base
-    fields = {"network": name, "base": base, **variant.settings(), "seed": seed, "lr": lr}
+    fields = {"network": name, "base": base, **variant.settings(), "seed": seed}
     return Subject(
         {field: value for field, value in fields.items() if value is not None},
-        partial(trained.trained, name, seed, rate),
-        trained.depends(name, seed, rate),
+        partial(trained.trained, name, seed),
+        trained.depends(name, seed),
         trained.code(name),
     )
 
@@ -83,17 +97,20 @@ def shipped(key: str) -> Subject:
     """A network with the weights that come with the book."""
     fields, found = {"network": key, "weights": "shipped"}, weights.WEIGHTS_DIR / f"{key}.pth"
     code = (f"ippy.models.{NETWORKS[key].recipe.model}",)
+
+    def load() -> tuple[nn.Module, None]:
+        return weights.load(key).to(trained.training_device()), None
+
     if not found.is_file():
         missing = f"it has no weights; train them with 'python -m ippy train {key}'"
-        return Subject(fields, lambda: (weights.load(key), None), "", code, missing)
-    sha256 = weights.read_card(key)["sha256"][:12]
-    return Subject(fields, lambda: (weights.load(key), None), sha256, code)
+        return Subject(fields, load, "", code, missing)
+    return Subject(fields, load, weights.read_card(key)["sha256"][:12], code)
 
 
 def classical(name: str) -> Subject:
     """A classical method with its chosen parameter; ``"measurement"`` does nothing."""
     chosen = results.load("baselines")["chosen"][f"{NOISE_LEVEL:g}"]
-    depends = identity(chosen.get(name), TASKS["deblurring"].probe(), datasets.GENERATOR_VERSION)
+    depends = identity(chosen.get(name), TASKS["deblurring"].probe())
 
     def load() -> tuple[Method, None]:
         if name == "measurement":
@@ -113,10 +130,25 @@ def rounded(values: Tensor | Sequence[float], digits: int = 5) -> list[float]:
     return [float(f"{float(v):.{digits}g}") for v in values]
 
 
-@cache
-def test_pairs(n: int = 32, kind: str = "mixed") -> tuple[Tensor, Tensor]:
-    """Measurements and truth of the first ``n`` test images, each (n, 1, 256, 256)."""
-    x = evaluation.held_out_images(n, kind).float() / 255
+@once
+def test_images(n: int | None = None, kind: str = "mixed", noise: bool = True) -> Tensor:
+    """The first ``n`` test images, float32 (n, 1, 256, 256): never trained on, never tuned on.
+
+    Args:
+        n: Number of images; :data:`N_TEST` if None.
+        kind: ``"mixed"`` or one of :data:`FAMILIES`.
+        noise: Whether the thorax has the noise of its scanner; the others have none.
+    """
+    images = datasets.SyntheticDataset(
+        n or N_TEST, SHAPE, kind=kind, split="test", version=VERSION, noise=noise
+    )
+    return datasets.materialise(images).float() / 255
+
+
+@once
+def test_pairs(n: int | None = None, kind: str = "mixed") -> tuple[Tensor, Tensor]:
+    """Measurements and truth of the first ``n`` test images; arguments as :func:`test_images`."""
+    x = test_images(n, kind)
     return measure(x, task_operator()), x
 
 
@@ -137,19 +169,38 @@ def inside(x: Tensor) -> Tensor:
 
 
 def quality(f: Method | nn.Module) -> dict:
-    """Values of the 32 mixed test images, and PSNR inside the body for 32 thorax phantoms."""
+    """MSE, PSNR and SSIM of each of the mixed test images."""
     y_delta, x = test_pairs()
     x_hat = apply(f, y_delta)
-    found = {m: rounded(getattr(metrics, m)(x_hat, x)) for m in ("mse", "psnr", "ssim")}
-    y_delta, x = test_pairs(kind="thorax")
-    x_hat = apply(f, y_delta)
-    found["psnr_thorax"] = rounded(metrics.psnr(x_hat, x))
-    found["psnr_inside"] = rounded(metrics.psnr(x_hat, x, mask=inside(x)))
-    return found
+    return {m: rounded(getattr(metrics, m)(x_hat, x)) for m in ("mse", "psnr", "ssim")}
+
+
+def truths(f: Method | nn.Module) -> dict:
+    """PSNR against other truths than the image that was measured.
+
+    Returns:
+        ``psnr_noise_free``: of the mixed test images against their pictures without the scanner's
+        noise, which nobody can reconstruct; ``psnr_inside``: of thorax phantoms inside the body.
+    """
+    noise_free = metrics.psnr(apply(f, test_pairs()[0]), test_images(None, "mixed", False))
+    y_delta, x = test_pairs(None, "thorax")
+    within = metrics.psnr(apply(f, y_delta), x, mask=inside(x))
+    return {"psnr_noise_free": rounded(noise_free), "psnr_inside": rounded(within)}
+
+
+def families(f: Method | nn.Module) -> dict[str, list[float]]:
+    """PSNR of each test image of each family."""
+    return {kind: family(f, kind) for kind in FAMILIES}
+
+
+def family(f: Method | nn.Module, kind: str) -> list[float]:
+    """PSNR of each test image of one family."""
+    y_delta, x = test_pairs(None, kind)
+    return rounded(metrics.psnr(apply(f, y_delta), x))
 
 
 def facts(f: Method | nn.Module, history: dict | None) -> dict:
-    """The size of a network, and how its short training went."""
+    """The size of a network, and how its training went."""
     found: dict = {}
     if isinstance(f, nn.Module):
         found["parameters"] = sum(p.numel() for p in f.parameters())

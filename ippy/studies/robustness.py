@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from ippy import datasets, evaluation, metrics
+from ippy import metrics
 from ippy.images import sample_image
 from ippy.networks import taught
 from ippy.operators import Operator
 from ippy.studies import trained
 from ippy.studies.measures import (
     CLASSICAL,
+    FAMILIES,
     SEEDS,
     Method,
     Subject,
@@ -17,6 +18,7 @@ from ippy.studies.measures import (
     classical,
     shipped,
     short,
+    test_images,
     test_pairs,
 )
 from ippy.studies.runner import Run
@@ -28,12 +30,12 @@ __all__ = ["ANGLES", "LENGTHS", "NOISE_LEVELS", "WORLDS"]
 NOISE_LEVELS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1)
 ANGLES = (0, 10, 15, 18, 20, 22, 25, 30, 45, 60, 90)
 LENGTHS = trained.LENGTHS
-WORLDS = ("thorax", "dead_leaves", "photographs and MR")
+WORLDS = (*FAMILIES, "photographs and MR")
 
 
 def _world(name: str) -> Tensor:
-    if name in datasets.KINDS:
-        return evaluation.held_out_images(16, name).float() / 255
+    if name in FAMILIES:
+        return test_images(16, name)
     return torch.cat([sample_image(n, SHAPE) for n in ("camera", "cat", "abdomen_mr")])
 
 

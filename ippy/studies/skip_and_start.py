@@ -18,8 +18,8 @@ def _fit(skip: bool, start: str, seed: int) -> dict:
     val = images_of("mixed")[1].float() / 255
     y_delta = measure(val, task_operator())
     first = metrics.mse(evaluation.reconstruct(model, y_delta), val).mean().item()
-    fitted = fit(model, "mixed", SMALL)
-    return {"step": [0, *fitted["step"]], "val_mse": [first, *fitted["val_mse"]]}
+    fitted = fit(model, images_of("mixed"), SMALL)
+    return {"step": [0, *fitted["val_step"]], "val_mse": [first, *fitted["val_mse"]]}
 
 
 def runs() -> list[Run]:

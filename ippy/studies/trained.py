@@ -1,10 +1,11 @@
-"""The networks of the UNet chapters, trained briefly: same images, steps and batches, many seeds.
+"""The networks of the UNet chapters, trained with a share of their budget and many seeds.
 
 A network is trained once and kept in the user's cache directory; several studies evaluate it. The
 seed decides initialisation, batches, crops and noise.
 """
 
 import io
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 
@@ -17,29 +18,37 @@ from ippy.files import atomic_write
 from ippy.models.unet import pad_to
 from ippy.networks import NETWORKS, Recipe, find
 from ippy.operators import Blurring
-from ippy.seeds import generator_for
+from ippy.seeds import generator_for, seeded
 from ippy.studies import sources
-from ippy.studies.chains import Chain, he_init
+from ippy.studies.chains import correction, he_init
+from ippy.studies.channels import active_channels
 from ippy.studies.runner import identity
+from ippy.studies.settled import validations
+from ippy.studies.shared import once
 from ippy.tasks import SHAPE, task_operator
 
 __all__ = [
-    "LR",
-    "STEPS",
+    "SHARE",
     "VARIANTS",
     "UpBlockWithoutSkip",
     "Variant",
     "build",
+    "code",
+    "depends",
+    "images",
     "ranges",
+    "recipe_of",
     "trained",
+    "training_device",
     "variant",
+    "version_of",
 ]
 
-#: Steps of a short training.
-STEPS = 1500
-#: Largest learning rate of a short training.
-LR = 1e-3
+#: Part of the full budget that a network of the studies is trained for.
+SHARE = 0.25
 NOISE_RANGE, ANGLE_RANGE, LENGTHS = (0.0, 0.1), (0.0, 90.0), (5, 7, 9, 11, 13)
+#: Validation images on which the channels are watched.
+_WATCHED = 8
 
 
 class UpBlockWithoutSkip(nn.Module):
@@ -62,23 +71,19 @@ class UpBlockWithoutSkip(nn.Module):
         return self.block(pad_to(self.up(x), skip))
 
 
-def _global(body: nn.Module) -> Chain:
-    """The image plus what ``body`` computes, which is zero at the start."""
-    for parameter in body.get_submodule("out_conv").parameters():
-        nn.init.zeros_(parameter)
-    return Chain(body, skip=True)
-
-
 @dataclass(frozen=True)
 class Variant:
     """A network of the studies, by what it changes of an entry of the book's networks.
 
     Args:
         base: Key of :data:`ippy.networks.NETWORKS`.
-        start: ``"default"`` (PyTorch's), ``"identity"`` or ``"He"``; None: as the recipe says.
+        start: ``"default"`` (PyTorch's), ``"He"`` (He's in every layer), ``"identity"`` (the first
+            edition's: one channel carries the image, the others as PyTorch has them); None: the
+            new one, as the recipe says.
         skips: Whether the decoder looks at its skips.
-        global_skip: Whether the network gives a correction that is added to the image; it is zero
-            at the start.
+        global_skip: Whether the network gives a correction that is added to the image. It is zero
+            at the start, and so is all that the last layer gives; the other layers start after He,
+            or as PyTorch has them if ``start`` is ``"default"``.
         model_args: Constructor arguments that differ.
         ranges: Whether blur and noise level of the training are drawn from ranges.
     """
@@ -102,25 +107,29 @@ class Variant:
         args = {**recipe.model_args, **self.model_args}
         if not self.skips:
             args["up_cls"] = UpBlockWithoutSkip
-        he = self.start == "He"
-        start = "default" if he else self.start or recipe.init
-        model = replace(recipe, model_args=args, init=start).build()
-        if he:
+        start = self.start or recipe.init
+        own = self.global_skip or start == "He"
+        model = replace(recipe, model_args=args, init="default" if own else start).build()
+        if self.global_skip:
+            return correction(model, he=start != "default")
+        if start == "He":
             he_init(model)
-        return _global(model) if self.global_skip else model
+        return model
 
 
 #: Name -> network, besides those of :data:`ippy.networks.NETWORKS`.
 VARIANTS: dict[str, Variant] = {
     "UNet, default start": Variant(start="default"),
+    "UNet, He start": Variant(start="He"),
+    "UNet, old start": Variant(start="identity"),
+    "UNet without skips": Variant(skips=False),
     "UNet without skips, default start": Variant(start="default", skips=False),
-    "UNet + global skip": Variant(start="default", global_skip=True),
-    "UNet without skips + global skip": Variant(start="default", skips=False, global_skip=True),
-    "UNet + global skip, He start": Variant(start="He", global_skip=True),
-    "UNet without skips + global skip, He start": Variant(
-        start="He", skips=False, global_skip=True
+    "UNet + global skip": Variant(global_skip=True),
+    "UNet + global skip, default start": Variant(start="default", global_skip=True),
+    "UNet without skips + global skip": Variant(skips=False, global_skip=True),
+    "UNet without skips + global skip, default start": Variant(
+        start="default", skips=False, global_skip=True
     ),
-    "ResidualUNet + global skip": Variant("ResidualUNet", start="default", global_skip=True),
     "UNet, two poolings": Variant(model_args={"levels": 2}),
     "UNet, 16 channels": Variant(model_args={"base_ch": 16}),
     "UNet, ranges": Variant(ranges=True),
@@ -141,8 +150,7 @@ def variant(name: str) -> Variant:
 
 def build(name: str, seed: int) -> nn.Module:
     """A fresh network of this name, initialised with ``seed``."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return variant(name).build()
 
 
@@ -160,66 +168,108 @@ def ranges(seed: int) -> Callable[[int], tuple[Blurring, float]]:
     return draw
 
 
-def recipe_of(name: str, seed: int, lr: float = LR) -> Recipe:
-    """How a network of this name is trained briefly."""
+def recipe_of(name: str, seed: int) -> Recipe:
+    """How a network of this name is trained: as the book's, but only for a share of the steps."""
     base = NETWORKS[variant(name).base].recipe
-    return replace(base, steps=STEPS, val_every=125, seed=seed, lr=lr)
+    steps = max(1, round(SHARE * base.steps))
+    return replace(base, steps=steps, val_every=validations(steps), seed=seed)
 
 
-def depends(name: str, seed: int, lr: float = LR) -> str:
+def depends(name: str, seed: int) -> str:
     """Hash of what is trained, how, and on what."""
     task = [NOISE_RANGE, ANGLE_RANGE, LENGTHS] if variant(name).ranges else []
     settings = variant(name).settings()
-    return identity(recipe_of(name, seed, lr), settings, task, GENERATOR_VERSION)
+    return identity(recipe_of(name, seed), settings, task, version_of(name))
+
+
+def version_of(name: str) -> int:
+    """The version of the images that a network of this name is trained on."""
+    return NETWORKS[variant(name).base].recipe.data.get("version", GENERATOR_VERSION)
 
 
 def code(name: str) -> tuple[Callable | str, ...]:
     """The code that decides what a network of this name is after its training."""
     recipe = NETWORKS[variant(name).base].recipe
-    images = GENERATORS[recipe.data.get("version", GENERATOR_VERSION)].values()
-    return _fit, f"ippy.models.{recipe.model}", *images
+    return _fit, f"ippy.models.{recipe.model}", *GENERATORS[version_of(name)].values()
 
 
-def _fit(name: str, seed: int, lr: float) -> tuple[nn.Module, dict]:
-    model, recipe = build(name, seed), recipe_of(name, seed, lr)
-    images = datasets.materialise(
-        datasets.SyntheticDataset(data_shape=SHAPE, split="train", **recipe.data)
-    )
-    val = datasets.SyntheticDataset(recipe.val_images, SHAPE, split="val")
+@once
+def training_device() -> torch.device:
+    """Where :func:`ippy.training.train` puts a network; threads ask for it one after the other."""
+    return training.devices.accelerator().device
+
+
+def images(split: str, n_images: int, data: dict) -> Tensor:
+    """Images of a recipe, uint8 (N, 1, 256, 256), held once for all runs.
+
+    Args:
+        split: ``"train"`` or ``"val"``.
+        n_images: Number of images.
+        data: Other arguments of :class:`ippy.datasets.SyntheticDataset`.
+    """
+    return _images(split, tuple(sorted({**data, "n_images": n_images}.items())))
+
+
+@once
+def _images(split: str, arguments: tuple) -> Tensor:
+    dataset = datasets.SyntheticDataset(data_shape=SHAPE, split=split, **dict(arguments))
+    return datasets.materialise(dataset)
+
+
+def _fit(name: str, seed: int) -> tuple[nn.Module, dict]:
+    """Train a network; its history says, too, which channels were active at each validation."""
+    recipe = recipe_of(name, seed)
+    clean = images("train", recipe.data["n_images"], recipe.data)
+    val = images("val", recipe.val_images, recipe.data)
     task = ranges(seed) if variant(name).ranges else task_operator()
+    validation = training.validation_pairs(val, task, recipe)
+    watched = validation[0][:_WATCHED]
+    model = build(name, seed).to(training_device())
+    active = [{"step": 0, **active_channels(model, watched)}]
+
+    def watch(step: int, network: nn.Module, history: dict) -> None:
+        active.append({"step": step, **active_channels(network, watched)})
+
     history = training.train(
         model,
-        training.MeasuredCrops(images, task, recipe),
+        training.MeasuredCrops(clean, task, recipe),
         recipe,
-        validation=training.validation_pairs(val, task, recipe),
+        validation=validation,
         progress=False,
+        callback=watch,
     )
-    return model.to(memory_format=torch.contiguous_format), history
+    return model.to(memory_format=torch.contiguous_format), {**history, "active": active}
 
 
-def trained(name: str, seed: int, lr: float = LR) -> tuple[nn.Module, dict]:
-    """Network ``name`` after a short training, from the cache directory if it is there.
+_BUSY: dict[str, threading.Lock] = {}
+
+
+def trained(name: str, seed: int) -> tuple[nn.Module, dict]:
+    """Network ``name`` after a share of its training, from the cache directory if it is there.
 
     What is kept there is used only while everything that decided it is as it was: recipe, task,
-    the code of network and training (comments apart), and the precision of this machine.
+    the code of network and training (comments apart), and the precision of this machine. A thread
+    that wants what another one trains waits for it.
 
     Args:
         name: Key of :data:`VARIANTS` or of :data:`ippy.networks.NETWORKS`.
         seed: Seed of everything random.
-        lr: Largest learning rate of Adam.
 
     Returns:
-        The network in evaluation mode, and its history.
+        The network in evaluation mode, where training puts networks, and its history, with the
+        active channels of each level (``active``).
     """
-    precision = training.fast_path()["precision"]
-    tag = identity(depends(name, seed, lr), sources.digest(*code(name)), precision)
+    device = training_device()
+    precision = training.fast_path(device)["precision"]
+    tag = identity(depends(name, seed), sources.digest(*code(name)), precision)
     path = paths.cache_dir() / "studies" / "networks" / f"{tag}.pt"
-    if path.is_file():
-        saved, model = torch.load(path, weights_only=True), build(name, seed)
-        model.load_state_dict(saved["state"])
-        return model.eval(), saved["history"]
-    model, history = _fit(name, seed, lr)
-    file = io.BytesIO()
-    torch.save({"state": model.state_dict(), "history": history}, file)
-    atomic_write({path: file.getvalue()})
-    return model.eval(), history
+    with _BUSY.setdefault(tag, threading.Lock()):
+        if not path.is_file():
+            model, history = _fit(name, seed)
+            state = {key: value.cpu() for key, value in model.state_dict().items()}
+            file = io.BytesIO()
+            torch.save({"state": state, "history": history}, file)
+            atomic_write({path: file.getvalue()})
+    saved, model = torch.load(path, weights_only=True), build(name, seed)
+    model.load_state_dict(saved["state"])
+    return model.to(device).eval(), saved["history"]

@@ -1,7 +1,8 @@
-"""The UNets beside each other: residual blocks and global skips, gates, nested skips."""
+"""The UNets beside each other: residual blocks, gates, nested skips, fewer levels or channels."""
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ippy import evaluation, metrics, models
@@ -17,16 +18,13 @@ from ippy.studies.measures import (
     test_pairs,
 )
 from ippy.studies.runner import Run
+from ippy.studies.settled import settled
+from ippy.studies.statistics import pooled_interval, pooled_std
 
-__all__ = ["with_mean_attention"]
+__all__ = ["OTHERS", "runs", "summarise", "with_mean_attention"]
 
-#: Trained briefly beside the UNets of the book.
-OTHERS = (
-    "UNet + global skip",
-    "ResidualUNet + global skip",
-    "UNet, two poolings",
-    "UNet, 16 channels",
-)
+#: Trained beside the UNets of the book.
+OTHERS = ("UNet, two poolings", "UNet, 16 channels")
 
 
 def with_mean_attention(model: models.AttentionUNet, y_delta: Tensor) -> Tensor:
@@ -53,8 +51,37 @@ def _measure(subject: Subject) -> dict:
 
 
 def runs() -> list[Run]:
-    """Short trainings with every seed, then the shipped networks."""
+    """The UNets of the book and the others with every seed, then the shipped ones."""
     unets = taught("unet")
     subjects = [short(name, seed) for seed in SEEDS for name in (*unets, *OTHERS)]
     subjects += [shipped(name) for name in unets]
     return [subject.run(_measure) for subject in subjects]
+
+
+def summarise(runs: list[dict]) -> dict:
+    """PSNR minus the UNet's, image by image; the spread over seeds is pooled over networks.
+
+    Three seeds of one network hardly say how much seeds matter, those of all networks do. The
+    interval is Student's, of the mean over seeds.
+    """
+    groups: dict[str, list[dict]] = {}
+    for run in runs:
+        if run.get("weights") is None:
+            groups.setdefault(run["network"], []).append(run)
+    psnr = {name: [_mean(run["psnr"]) for run in found] for name, found in groups.items()}
+    gains = {
+        name: [value - other for value, other in zip(values, psnr["UNet"], strict=True)]
+        for name, values in psnr.items()
+        if name != "UNet"
+    }
+    spread, df = pooled_std(list(psnr.values()))
+    table = {
+        name: {"gain": round(mean, 3), "interval": round(half, 3)}
+        for name, (mean, half) in pooled_interval(gains).items()
+    }
+    found = {"table": table, "seed_spread": round(spread, 3), "degrees_of_freedom": df}
+    return found | {"settled": settled(groups, "UNet")}
+
+
+def _mean(values: list[float]) -> float:
+    return torch.tensor(values, dtype=torch.float64).mean().item()

@@ -11,7 +11,7 @@ from ippy import datasets, evaluation, metrics, training, utilities
 from ippy.images import sample_image
 from ippy.operators import Blurring
 from ippy.receptive_field import effective
-from ippy.studies.width import best_linear
+from ippy.studies.linear import best_linear
 from ippy.tasks import KERNEL, measure, task_operator
 
 matplotlib.use("Agg")

@@ -1,0 +1,160 @@
+"""Every study from beginning to end, with small networks, few images and a dozen steps."""
+
+import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from ippy import studies
+from ippy.networks import NETWORKS, taught
+from ippy.studies import (
+    baselines,
+    comparison,
+    depth,
+    fields,
+    measures,
+    skips,
+    starts,
+    trained,
+    variants,
+)
+
+SMALL = ("UNet", "ResidualUNet", "AttentionUNet", "UNetPP")
+DATA = {"n_images": 4, "kind": "mixed", "version": 3}
+CACHES = (measures.test_images, measures.test_pairs, starts._measured, trained._images,
+          fields._clean, fields.pairs, fields._on_device)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small(tmp_path_factory):
+    """Networks, images and recipes that take seconds; the real ones afterwards."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(measures, "N_TEST", 2)
+    patch.setenv("IPPY_CACHE", str(tmp_path_factory.mktemp("cache")))
+    for key in SMALL:
+        recipe = replace(
+            NETWORKS[key].recipe, steps=48, model_args={"base_ch": 4}, data=DATA, val_images=2,
+            batch_size=2, crop=32,
+        )  # fmt: skip
+        patch.setitem(NETWORKS, key, replace(NETWORKS[key], recipe=recipe))
+    for name, variant in trained.VARIANTS.items():
+        if "base_ch" in variant.model_args:
+            patch.setitem(trained.VARIANTS, name, replace(variant, model_args={"base_ch": 2}))
+    for cache in CACHES:
+        cache.cache_clear()
+    yield patch
+    patch.undo()
+    for cache in CACHES:
+        cache.cache_clear()
+
+
+def perform(name, tmp_path, keep):
+    """Run those runs of a study that ``keep`` wants."""
+    module = studies.STUDIES[name]
+    runs = [run for run in module.runs() if keep(run.fields)]
+    assert runs
+    summarise = getattr(module, "summarise", None)
+    found = studies.run(name, tmp_path, (lambda: runs, summarise))
+    assert json.loads((tmp_path / f"{name}.json").read_text("utf-8")) == found
+    assert all(math.isfinite(v) for run in found["runs"] for v in run.get("ssim", ()))
+    return found
+
+
+def seeds(fields):
+    """Two of the three seeds, and no shipped network."""
+    return fields.get("seed", 2) < 2
+
+
+def curves(found):
+    """A learning curve of every run with twelve points."""
+    assert all(len(run["val_step"]) == len(run["val_mse"]) == 12 for run in found["runs"])
+
+
+@pytest.mark.slow
+def test_starts(tmp_path):
+    found = perform("starts", tmp_path, seeds)
+    curves(found)
+    assert list(found["table"]) == list(starts.STARTS)
+    new = found.run(network="UNet", seed=0)
+    assert [entry["step"] for entry in new["active"]] == list(range(13))
+    assert found["table"]["UNet, He start"]["output_before"] > 5
+    assert {entry["group"] for entry in found["settled"]} == set(starts.STARTS[:-1])
+
+
+@pytest.mark.slow
+def test_skips(tmp_path):
+    found = perform("skips", tmp_path, seeds)
+    curves(found)
+    names = ("dec1 skip", "dec1 below", "dec2 skip", "dec2 below", "dec3 skip", "dec3 below")
+    assert tuple(found.run(network="UNet", seed=0)["lost"]) == names
+    without = found.run(network="UNet without skips + global skip", seed=1)
+    assert tuple(without["lost"]) == names[1::2] and without["shift"]["8"]["max"] < 1e-4
+    assert len(found["settled"]) == len(skips.TRAINED) - 1
+
+
+@pytest.mark.slow
+def test_variants(tmp_path):
+    found = perform("variants", tmp_path, seeds)
+    curves(found)
+    others = {*taught("unet"), *variants.OTHERS} - {"UNet"}
+    assert set(found["table"]) == {entry["group"] for entry in found["settled"]} == others
+    assert found["degrees_of_freedom"] == len(others) + 1
+    assert len({entry["interval"] for entry in found["table"].values()}) == 1, "pooled"
+
+
+@pytest.fixture
+def shallow(monkeypatch):
+    """Chains that are trained in a second."""
+    recipe = replace(
+        depth.RECIPE, steps=12, val_every=1, batch_size=2, crop=32, data=DATA, val_images=1
+    )
+    monkeypatch.setattr(depth, "RECIPE", recipe)
+    monkeypatch.setattr(depth, "WIDTH", 4)
+
+
+@pytest.mark.slow
+def test_depth(tmp_path, shallow):
+    found = perform("depth", tmp_path, lambda f: f["seed"] < 2 and f["depth"] < 32)
+    curves(found)
+    assert [entry["depth"] for entry in found["settled"]] == [8, 16]
+
+
+def test_runs_in_threads_give_what_they_give_one_by_one(shallow):
+    runs = [run for run in depth.runs() if run.fields["depth"] == 8]
+    one_by_one = [run.compute() for run in runs]
+    with ThreadPoolExecutor(len(runs)) as pool:
+        together = list(pool.map(lambda run: run.compute(), runs))
+    assert together == one_by_one
+    assert len({run["val_mse"][-1] for run in together}) == len(runs)
+
+
+@pytest.mark.slow
+def test_fields(tmp_path, monkeypatch):
+    recipe = replace(fields.RECIPE, steps=12, val_every=1, batch_size=2)
+    for name, value in (("RECIPE", recipe), ("N_TRAIN", 4), ("N_VAL", 2),
+                        ("UNET_CH", 2), ("LINEAR", (7, 15, 31))):  # fmt: skip
+        monkeypatch.setattr(fields, name, value)
+    found = perform("fields", tmp_path, lambda f: f.get("seed", 0) < 2 and f["task"] == "streaks")
+    assert len(found["table"]) == 5 and len(found["settled"]) == 4
+    reach = {run.get("field"): run["reach"] for run in found.runs(seed=0)}
+    assert reach.pop(None) > 50 and all(field == reach[field] for field in reach)
+
+
+@pytest.mark.slow
+def test_baselines_and_comparison(tmp_path, monkeypatch):
+    lambdas = {"Tikhonov": [0.001, 0.01, 1.0], "TV": [0.0001, 0.001, 0.1]}
+    monkeypatch.setattr(baselines, "LAMBDAS", lambdas)
+    monkeypatch.setattr(baselines, "N_IMAGES", 1)
+    found = perform("baselines", tmp_path, lambda f: f["noise_level"] == 0.01)
+    for kind in measures.FAMILIES:
+        assert set(found["chosen_by_family"]["0.01"][kind]) == {"Tikhonov", "TV"}
+    monkeypatch.setattr(comparison.results, "load", lambda name: found)
+    monkeypatch.setattr(comparison, "vessels", lambda f: {})
+    found = perform("comparison", tmp_path, lambda f: f["network"] in ("TV", "ResCNN"))
+    assert [run["network"] for run in found["runs"]] == ["ResCNN", "TV"]
+    for run in found["runs"]:
+        assert set(run["psnr_families"]) == set(measures.FAMILIES)
+        assert len(run["psnr_noise_free"]) == len(run["psnr"]) == 2
+    assert set(found["runs"][1]["psnr_families_own"]) == set(measures.FAMILIES)
