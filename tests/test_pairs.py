@@ -11,7 +11,7 @@ from small_runs import flip_a_bit
 
 from ippy import __main__ as cli
 from ippy import evaluation, networks, training, weights
-from ippy.datasets import SyntheticDataset
+from ippy.datasets import FinePictures, SyntheticDataset
 from ippy.images import quantise
 from ippy.models import CorrectionUNet
 from ippy.networks import NETWORKS, taught
@@ -187,10 +187,11 @@ def test_networks_train_store_and_are_measured_by_their_task(trained):
 
 
 def test_a_folder_trains_and_tests_at_twice_the_resolution(trained, tmp_path, capsys):
+    pictures = FinePictures(SyntheticDataset(2, 64, kind="thorax", version=3))
     for patient in ("A", "B"):
         (tmp_path / "png" / patient).mkdir(parents=True)
         for i in range(2):
-            grey = np.random.default_rng(i).integers(0, 255, (128, 128), dtype=np.uint8)
+            grey = quantise(pictures[i][0]).numpy()
             Image.fromarray(grey).save(tmp_path / "png" / patient / f"{i}.png")
     folder = str(tmp_path / "png")
     model, history = training.train_recipe(NETWORKS["FewViewCNN"].recipe, data=folder)
