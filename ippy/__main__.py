@@ -5,17 +5,16 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ippy import datasets, evaluation, metrics, operators, paths, report, studies, training, weights
+from ippy import evaluation, metrics, operators, paths, report, studies, training, weights
 from ippy.files import atomic_write
 from ippy.images import sample_image
 from ippy.networks import NETWORKS, find
-from ippy.tasks import KERNEL, NOISE_LEVEL, SHAPE, measure, task_operator
+from ippy.tasks import KERNEL, NOISE_LEVEL, SHAPE, TASKS, Task, measure, task_operator
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,35 +93,57 @@ def _read_kernel(path: Path) -> torch.Tensor:
     return torch.as_tensor(kernel)
 
 
-def _load(key: str, folder: Path | None) -> torch.nn.Module:
+def _load(key: str, folder: Path | None) -> tuple[torch.nn.Module, Task]:
+    """A network and the task that its card names."""
     try:
-        return weights.load(key, weights_dir=folder)
+        model = weights.load(key, weights_dir=folder)
+        return model, TASKS[weights.task_of(weights.read_card(key, folder))]
     except FileNotFoundError:
         if not Path(key).suffix:
             find(key)  # of a name that nobody knows it says so, and not how to train it
         raise
 
 
+def _common_task(tasks: dict[str, Task]) -> Task:
+    """The task whose measurements all these networks take."""
+    (first, task), *others = tasks.items()
+    for key, other in others:
+        if not task.measures_like(other):
+            raise ValueError(
+                f"{first} is trained for another task than {key} ({task.title!r} and "
+                f"{other.title!r}): their measurements differ, evaluate them one by one"
+            )
+    return task
+
+
 def _evaluate(args: argparse.Namespace) -> None:
-    networks = {key: _load(key, args.weights_dir) for key in args.keys}
+    networks, tasks = {}, {}
+    for key in args.keys:
+        networks[key], tasks[key] = _load(key, args.weights_dir)
+    task = _common_task(tasks)
     if args.images is not None and args.images < 1:
         raise ValueError(f"--images is {args.images}; expected at least 1")
-    if args.data:
-        images = datasets.materialise(datasets.MayoDataset(args.data, SHAPE))
-    else:
-        images = evaluation.held_out_images()
-    images = images[: args.images]
+    images = evaluation.images_of(task, args.data)[: args.images]
+    operator = task.operator()
     if args.kernel:
-        operator = operators.Blurring(SHAPE, kernel=_read_kernel(args.kernel))
-    else:
-        operator = task_operator()
-    methods: dict[str, Callable | torch.nn.Module]
-    methods = {**evaluation.baselines(operator, args.noise_level), **networks}
-    table = evaluation.evaluate(methods, images, operator, args.noise_level, seed=args.seed)
+        if not isinstance(operator, operators.Blurring):
+            raise ValueError(
+                f"--kernel is a blur, and {args.keys[0]} is trained for another task "
+                f"({task.title!r}); leave it out"
+            )
+        operator = operators.Blurring(task.shape, kernel=_read_kernel(args.kernel))
+    methods = evaluation.baselines(operator, args.noise_level, task)
+    for key, model in networks.items():
+        methods[key] = evaluation.network_method(model, operator, tasks[key])
+    table = evaluation.evaluate(
+        methods, images, operator, args.noise_level, task=task, seed=args.seed
+    )
     mean = {n: {m: float(np.mean(v)) for m, v in t.items()} for n, t in table.items()}
     if args.json:
         settings = {"images": len(images), "noise_level": args.noise_level, "seed": args.seed}
-        settings |= {"kernel": str(args.kernel or KERNEL), "data": args.data or "synthetic"}
+        settings |= {"task": task.title, "data": args.data or "synthetic"}
+        if isinstance(operator, operators.Blurring):
+            settings["kernel"] = str(args.kernel or KERNEL)
         print(json.dumps({**settings, "mean": mean, "per_image": table}, indent=1))
         return
     print(f"{len(images)} images, noise level {args.noise_level:g}")

@@ -194,6 +194,16 @@ def _unet(name: str) -> Recipe:
     return Recipe(name, _UNET, **_BUDGET, init="identity")
 
 
+# Networks that are given a reconstruction and correct it. What they are given is computed once for
+# every training image, so that it costs nothing to cut large pieces of it.
+_PAIRS: dict[str, Any]
+_PAIRS = {**_BUDGET, "crop": 128, "data": {"n_images": 2000, "kind": "mixed", "version": 3}}
+
+
+def _correction_unet(task: str) -> Recipe:
+    return Recipe("CorrectionUNet", _UNET, task, **_PAIRS)
+
+
 #: Key of a weight file -> the network.
 NETWORKS: dict[str, Network] = {
     "SimpleCNN": Network("SimpleCNN", _cnn("SimpleCNN"), "cnn", "cnn"),
@@ -202,6 +212,21 @@ NETWORKS: dict[str, Network] = {
     "ResidualUNet": Network("Residual UNet", _unet("ResidualUNet"), "unet", "unet_variants"),
     "AttentionUNet": Network("Attention UNet", _unet("AttentionUNet"), "unet", "unet_variants"),
     "UNetPP": Network("UNet++", _unet("UNetPP"), "unet", "unet_variants"),
+    "TikhonovUNet": Network(
+        "Tikhonov UNet (told the blur)",
+        _correction_unet("told_deblurring"),
+        "unet",
+        in_laboratory=False,
+    ),
+    "FewViewUNet": Network(
+        "UNet on the FBP", _correction_unet("few_view"), "unet", in_laboratory=False
+    ),
+    "FewViewCNN": Network(
+        "ResCNN on the FBP",
+        Recipe("ResCNN", _CNN, "few_view", **_PAIRS),
+        "cnn",
+        in_laboratory=False,
+    ),
 }
 #: Key of a weight file -> how it is made.
 RECIPES: dict[str, Recipe] = {key: network.recipe for key, network in NETWORKS.items()}

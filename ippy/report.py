@@ -5,7 +5,7 @@ from pathlib import Path
 from ippy import paths
 from ippy.networks import NETWORKS
 from ippy.tasks import TASKS
-from ippy.weights import read_card
+from ippy.weights import read_card, task_of
 
 __all__ = ["weights_table"]
 
@@ -50,7 +50,7 @@ def weights_table(weights_dir: Path | None = None) -> str:
     for key, card in cards.items():
         other = f" (a `{card['model']}`)" if card["model"] != key else ""
         made.setdefault(_how(card), []).append(f"`{key}`{other}")
-    used = {_task(card): None for card in cards.values()}
+    used = {task_of(card): None for card in cards.values()}
     absent = ", ".join(f"`{key}`" for key in NETWORKS if key not in cards)
     return _README.format(
         tasks="\n".join(f"- `{task}`: {TASKS[task].title}." for task in used),
@@ -65,18 +65,13 @@ def _place(key: str) -> tuple[int, str]:
     return (list(NETWORKS).index(key) if key in NETWORKS else len(NETWORKS)), key
 
 
-def _task(card: dict) -> str:
-    """Key of the task; cards of the first edition do not name it, since there was one."""
-    return card["recipe"].get("task", "deblurring")
-
-
 def _row(path: Path, card: dict) -> str:
     """The row of one weight file."""
     key, (mean, deviation) = path.stem, card["metrics"]["network"]["psnr"]
     cells = [
         NETWORKS[key].title if key in NETWORKS else key,
         f"`{key}`",
-        f"`{_task(card)}`",
+        f"`{task_of(card)}`",
         f"{card['parameters']:,}",
         f"{mean:.2f}\u00a0±\u00a0{deviation:.2f}",
         f"{card['history']['seconds'] / 60:.0f}",

@@ -14,7 +14,7 @@ from ippy import first_edition, models, paths
 from ippy.files import atomic_write, turn
 from ippy.host import machine
 
-__all__ = ["WEIGHTS_DIR", "load", "read_card", "save", "verify"]
+__all__ = ["WEIGHTS_DIR", "load", "read_card", "save", "task_of", "verify"]
 
 #: Folder of the weight files that come with the book.
 WEIGHTS_DIR = paths.WEIGHTS
@@ -76,6 +76,11 @@ def read_card(key_or_path: str | os.PathLike, weights_dir: Path | None = None) -
             f"{path.name} is not the card of a weight file ({error!r}); {paths.restore()}"
         ) from error
     return card
+
+
+def task_of(card: dict) -> str:
+    """Key of the task of a card; those of the first edition do not name it: there was one."""
+    return card.get("recipe", {}).get("task", "deblurring")
 
 
 def _locate(key_or_path: str | os.PathLike, weights_dir: Path | None) -> Path:

@@ -40,6 +40,7 @@ BUILDERS |= {
     for boundary in BOUNDARIES
 }
 BUILDERS["ct"] = lambda shape: CTProjector(shape, [0.0, 0.3, 0.8, 2.2, math.pi / 2, -5.0], 15)
+BUILDERS["ct-fine"] = lambda shape: CTProjector(shape, [0.0, 0.3, 2.2], 15).refined()
 BUILDERS |= {f"{name}-T": lambda shape, b=build: b(shape).T for name, build in BUILDERS.items()}
 SHAPES = [(16, 16), (17, 13), (9, 12)]
 every_operator = pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)

@@ -1,11 +1,12 @@
 """The networks of the book: pure ``nn.Module`` classes, without training code or file access."""
 
 from ippy.models.cnn import ResCNN, SimpleCNN
-from ippy.models.initialisation import he_identity_init, identity_init
+from ippy.models.initialisation import he_identity_init, identity_init, zero_output_init
 from ippy.models.unet import (
     AttentionGate,
     AttentionUNet,
     AttentionUpBlock,
+    CorrectionUNet,
     DoubleConv,
     DownBlock,
     ResidualDoubleConv,
@@ -20,6 +21,7 @@ __all__ = [
     "AttentionGate",
     "AttentionUNet",
     "AttentionUpBlock",
+    "CorrectionUNet",
     "DoubleConv",
     "DoubleConv3d",
     "DownBlock",
@@ -35,4 +37,5 @@ __all__ = [
     "UpBlock3d",
     "he_identity_init",
     "identity_init",
+    "zero_output_init",
 ]

@@ -6,7 +6,7 @@ from torch import nn
 from ippy.models.cnn import SimpleCNN
 from ippy.models.unet import AttentionGate, DoubleConv, ResidualDoubleConv
 
-__all__ = ["he_identity_init", "identity_init"]
+__all__ = ["he_identity_init", "identity_init", "zero_output_init"]
 
 
 def identity_init(model: nn.Module, residual: bool = False) -> None:
@@ -73,16 +73,48 @@ def he_identity_init(model: nn.Module) -> None:
     """
     if type(model) is SimpleCNN:
         raise TypeError("no such initialisation for SimpleCNN, which has one level: identity_init")
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    _he_init(model)
     identity_init(model)
     out_conv = model.get_submodule("out_conv")
     assert isinstance(out_conv, nn.Conv2d)  # identity_init has seen it
     with torch.no_grad():
         out_conv.weight[:, 1:] = 0
+
+
+def zero_output_init(model: nn.Module) -> None:
+    """Make a UNet give zero, with a signal at all its levels: the start of a correction.
+
+    The last layer is zero, and everything before it has the initialisation of He et al. (ICCV
+    2015, Eq. 10). A :class:`~ippy.models.CorrectionUNet` is the identity then.
+
+    Args:
+        model: A UNet, whose last layer is called ``out_conv``.
+
+    Raises:
+        TypeError: For any other network.
+
+    Example:
+        >>> from ippy.models import CorrectionUNet
+        >>> zero_output_init(net := CorrectionUNet(base_ch=4))
+        >>> bool(torch.equal(net(x := torch.randn(1, 1, 16, 16)), x))
+        True
+    """
+    if not isinstance(out_conv := getattr(model, "out_conv", None), nn.Conv2d):
+        raise TypeError(
+            f"{type(model).__name__} has no last layer out_conv that could start at zero; use a "
+            "UNet, or another initialisation"
+        )
+    _he_init(model)
+    _silence(out_conv, slice(None))
+
+
+def _he_init(model: nn.Module) -> None:
+    """Start all convolutions as He et al. do, with biases of zero."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ __all__ = [
     "AttentionGate",
     "AttentionUNet",
     "AttentionUpBlock",
+    "CorrectionUNet",
     "DoubleConv",
     "DownBlock",
     "ResidualDoubleConv",
@@ -220,6 +221,38 @@ class SimpleUNet(nn.Module):
             h = self.bottleneck(e2)  # (N, 4c, H/4, W/4)
         h = self.dec2(h, e2)  # (N, 2c, H/2, W/2)
         return self.out_conv(self.dec1(h, e1))  # (N, c, H, W) -> (N, out_ch, H, W)
+
+
+class CorrectionUNet(SimpleUNet):
+    r"""``SimpleUNet`` that predicts a correction, which is added to its input.
+
+    .. math:: f_\Theta(x) = x + \mathrm{SimpleUNet}_\Theta(x)
+
+    Arguments are those of ``SimpleUNet``; the input must lie in the space of the images, such as
+    a filtered backprojection. Source: Jin, McCann, Froustey & Unser (FBPConvNet), IEEE TIP 26(9),
+    2017, Sec. III; there with batch normalisation and four poolings.
+
+    Raises:
+        ValueError: If ``in_ch != out_ch``, or ``levels`` is neither 2 nor 3.
+
+    Example:
+        >>> CorrectionUNet(base_ch=8)(torch.zeros(2, 1, 17, 30)).shape
+        torch.Size([2, 1, 17, 30])
+    """
+
+    def __init__(
+        self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 32, *, levels: int = 3
+    ) -> None:
+        if in_ch != out_ch:
+            raise ValueError(
+                "CorrectionUNet adds its input to its output, so in_ch must equal out_ch, got "
+                f"in_ch={in_ch} and out_ch={out_ch}; make them equal or use SimpleUNet"
+            )
+        super().__init__(in_ch, out_ch, base_ch, levels=levels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, in_ch, H, W)`` to the corrected images, of the same shape."""
+        return x + super().forward(x)
 
 
 class ResidualUNet(SimpleUNet):

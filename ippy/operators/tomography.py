@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -32,9 +33,13 @@ class CTProjector(Operator):
         angles: Angles in radians; half a turn, evenly divided, for :meth:`fbp`.
         det_size: Number of detector pixels, as wide as image pixels; the longer side of the image
             if None, which holds all that lies in the inscribed circle.
+        oversampling: Image pixels along the side of a detector pixel. With 2, images are on a grid
+            of half the spacing, and an image whose pixels are all doubled has the sinogram of the
+            image itself with 1: see :meth:`refined`.
 
     Raises:
-        ValueError: For no or infinite angles and a detector without pixels.
+        ValueError: For no or infinite angles, a detector without pixels, and an oversampling that
+            does not divide the image.
 
     Example:
         >>> CTProjector((2, 2), [0.0])(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))[0, 0, :, 0]
@@ -46,17 +51,34 @@ class CTProjector(Operator):
         img_shape: Sequence[int],
         angles: Tensor | Sequence[float],
         det_size: int | None = None,
+        *,
+        oversampling: int = 1,
     ) -> None:
         angles = torch.as_tensor(angles, dtype=torch.float64).flatten().cpu()
         if not len(angles) or not angles.isfinite().all():
             raise ValueError(f"angles must be finite numbers, at least one, got {angles.tolist()}")
-        size = max(img_shape) if det_size is None else det_size
+        if oversampling < 1 or any(n % oversampling for n in img_shape):
+            raise ValueError(
+                f"oversampling is {oversampling}, expected a positive number that divides the "
+                f"image's sides {tuple(img_shape)}, such as 1 or 2"
+            )
+        size = max(img_shape) // oversampling if det_size is None else det_size
         if size != int(size) or size < 1:
             raise ValueError(f"det_size must be a positive number of pixels, got {det_size}")
         super().__init__(img_shape, (int(size), len(angles)))
-        self.angles = angles
-        for name, tensor in _matrices(self.img_shape, angles, int(size)).items():
+        self.angles, self.oversampling = angles, oversampling
+        for name, tensor in _matrices(self.img_shape, angles, int(size), oversampling).items():
             self.register_buffer(name, tensor, persistent=False)
+
+    def refined(self) -> CTProjector:
+        """The same scanner for images of twice the resolution, (2H, 2W), on the CPU.
+
+        A measurement that is simulated with it does not share the grid of the reconstruction. A
+        detector pixel is the mean of two of half its width, since areas add; lengths stay those of
+        the coarser pixels. The last one is kept, because it takes seconds to make.
+        """
+        shape = (2 * self.img_shape[0], 2 * self.img_shape[1])
+        return _kept(shape, tuple(self.angles.tolist()), self.out_shape[0], 2 * self.oversampling)
 
     def _multiply(self, x: Tensor, transposed: bool) -> Tensor:
         """Matrix times the columns of x ``(n, columns)``."""
@@ -112,7 +134,15 @@ class CTProjector(Operator):
         spectrum = torch.fft.rfft(sinogram.to(kind), length, dim=2)
         filtered = spectrum * response.to(sinogram.device, kind)[:, None]
         filtered = torch.fft.irfft(filtered, length, dim=2)[:, :, :size]
-        return self.adjoint(filtered.to(sinogram.dtype)) * (torch.pi / n_angles)
+        scale = self.oversampling**2 * torch.pi / n_angles  # a finer pixel has a part of the area
+        return self.adjoint(filtered.to(sinogram.dtype)) * scale
+
+
+@lru_cache(maxsize=1)
+def _kept(
+    shape: tuple[int, int], angles: tuple[float, ...], size: int, oversampling: int
+) -> CTProjector:
+    return CTProjector(shape, angles, size, oversampling=oversampling)
 
 
 class _Product(torch.autograd.Function):
@@ -128,19 +158,22 @@ class _Product(torch.autograd.Function):
         return _Product.apply(grad, ctx.K, not ctx.transposed), None, None
 
 
-def _matrices(shape: tuple[int, int], angles: Tensor, size: int) -> dict[str, Tensor]:
+def _matrices(
+    shape: tuple[int, int], angles: Tensor, size: int, oversampling: int
+) -> dict[str, Tensor]:
     """Overlap of pixels and strips, rows (angle, detector), and the transpose; both as CSR."""
     h, w = shape
-    v, u = torch.meshgrid(torch.arange(h) - h // 2, torch.arange(w) - w // 2, indexing="ij")
-    u, v = u.flatten().double(), v.flatten().double()
+    side = 1 / oversampling  # of a pixel; the strips have width 1
+    v, u = torch.meshgrid(_places(h, oversampling), _places(w, oversampling), indexing="ij")
+    u, v = u.flatten(), v.flatten()
     pixel = torch.arange(h * w, dtype=torch.int32)
     counts, columns, values, bins, areas = [], [], [], [], []
     for angle in angles:
         t = u * angle.cos() - v * angle.sin() + size // 2  # where the pixel's middle falls
-        half = (angle.cos().abs() + angle.sin().abs()) / 2  # of its shadow
+        half = (angle.cos().abs() + angle.sin().abs()) * side / 2  # of its shadow
         first = (t - half + 0.5).floor()
         edges = (first - 0.5 - t) + torch.arange(4)[:, None]  # (4, H W)
-        area = _shadow(edges, angle).diff(dim=0)  # (3, H W)
+        area = _shadow(edges / side, angle).diff(dim=0) * side**2  # (3, H W)
         where = (first + torch.arange(3)[:, None]).int()
         area[(where < 0) | (where >= size)] = 0
         area = area.float()
@@ -161,6 +194,12 @@ def _matrices(shape: tuple[int, int], angles: Tensor, size: int) -> dict[str, Te
         found[name] = torch.cat([torch.zeros(1), found[name].cumsum(0)])
     found = {name: tensor.int() for name, tensor in found.items()}
     return found | {"A_values": torch.cat(values), "AT_values": weights[kept]}
+
+
+def _places(n: int, oversampling: int) -> Tensor:
+    """Where the middles of n pixels are, from the middle of detector-sized pixel ``n // 2``."""
+    coarse = n // oversampling
+    return (torch.arange(n).double() + 0.5) / oversampling - 0.5 - coarse // 2
 
 
 def _shadow(s: Tensor, angle: Tensor) -> Tensor:

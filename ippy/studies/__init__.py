@@ -19,6 +19,7 @@ from ippy.studies import (
     comparison,
     cost,
     depth,
+    few_view_baselines,
     fields,
     generalisation,
     recipe,
@@ -49,6 +50,7 @@ __all__ = [
 #: Name -> module with a function ``runs()`` and, where results are summarised, ``summarise(runs)``.
 STUDIES: dict[str, ModuleType] = {
     "baselines": baselines,
+    "few_view_baselines": few_view_baselines,
     "skip_and_start": skip_and_start,
     "generalisation": generalisation,
     "depth": depth,

@@ -2,16 +2,18 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from copy import copy, deepcopy
+from copy import deepcopy
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from ippy.datasets import materialise
 from ippy.images import quantise
 from ippy.networks import Recipe
-from ippy.operators import Operator
+from ippy.operators import Blurring, Operator
 from ippy.seeds import generator_for
 from ippy.tasks import measure
 
@@ -77,47 +79,51 @@ class MeasuredCrops:
 
     def to(self, device: torch.device | str) -> "MeasuredCrops":
         """The same batches, made on this device."""
-        moved = copy(self)
-        moved.images = self.images.to(device)
-        if isinstance(self.forward, Operator):
-            moved.forward = deepcopy(self.forward).to(device)
-        return moved
+        if torch.device(device).type == "cpu":
+            return self
+        return _CropsOnGPU(self, torch.device(device))
+
+    def draw(self, step: int) -> "_Draw":
+        """What is random about a step, but its noise, which the generator draws next."""
+        recipe, generator = self.recipe, generator_for(self.recipe.seed, step)
+        side, n = recipe.squares(step)
+        # which images, mirrored how
+        index = torch.randint(len(self.images), (n,), generator=generator)
+        flips = torch.rand(2, generator=generator) < 0.5
+        axes = [axis for axis, flip in zip((2, 3), flips.tolist(), strict=True) if flip]
+        axes = axes if recipe.flips else []
+        # one square of each image, at a place of its own
+        height, width = self.images.shape[2:]
+        if side is None or side >= min(height, width):
+            return _Draw(index, axes, None, None, generator)
+        beyond = side - 1 - recipe.margin if recipe.borders else 0
+        corners = [_places(length, side, beyond, n, generator) for length in (height, width)]
+        return _Draw(index, axes, side, torch.stack(corners), generator)
+
+    def where(self, corners: Sequence[Tensor], side: int) -> tuple[Tensor, ...]:
+        """Where the loss is taken, (n, 1, side, side); nothing if everywhere."""
+        if not self.recipe.margin:
+            return ()
+        rows, columns = (
+            _counted(corner, length, side, self.recipe.margin)
+            for corner, length in zip(corners, self.images.shape[2:], strict=True)
+        )
+        return ((rows[:, None, :, None] & columns[:, None, None, :]).float(),)
 
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         """Measurements and truth of one step, each (batch_size, C, crop, crop).
 
         With a margin also where the loss is taken, (batch_size, 1, crop, crop).
         """
-        recipe, generator = self.recipe, generator_for(self.recipe.seed, step)
-        device, (side, n) = self.images.device, recipe.squares(step)
-        # which images, mirrored how
-        index = torch.randint(len(self.images), (n,), generator=generator)
-        x = self.images.index_select(0, index.to(device))
-        flips = torch.rand(2, generator=generator) < 0.5
-        if recipe.flips:
-            x = x.flip([axis for axis, flip in zip((2, 3), flips.tolist(), strict=True) if flip])
-        x = x / 255
-        operator, noise_level = _at(self.forward, step, recipe.noise_level)
-        noise = generator
-        if device.type != "cpu":  # drawn where it is needed
-            noise = torch.Generator(device).manual_seed(generator.initial_seed())
-        y_delta = measure(x, operator.to(device), noise_level, generator=noise)
-        # one square of each image, at a place of its own
-        (height, width) = x.shape[2:]
-        if side is None or side >= min(height, width):
+        drawn = self.draw(step)
+        x = self.images.index_select(0, drawn.index).flip(drawn.axes) / 255
+        operator, noise_level = _at(self.forward, step, self.recipe.noise_level)
+        y_delta = measure(x, operator, noise_level, generator=drawn.generator)
+        if drawn.corners is None:
             return y_delta, x
-        beyond = side - 1 - recipe.margin if recipe.borders else 0
-        corners = [
-            _places(length, side, beyond, n, generator).to(device) for length in (height, width)
-        ]
-        squares = _cut(y_delta, corners, side), _cut(x, corners, side)
-        if not recipe.margin:
-            return squares
-        rows, columns = (
-            _counted(corner, length, side, recipe.margin)
-            for corner, length in zip(corners, (height, width), strict=True)
-        )
-        return *squares, (rows[:, None, :, None] & columns[:, None, None, :]).to(x.dtype)
+        side = drawn.side
+        squares = _cut(y_delta, drawn.corners, side), _cut(x, drawn.corners, side)
+        return *squares, *self.where(drawn.corners, side)
 
     @torch.no_grad()
     def identity(self) -> dict[str, str]:
@@ -132,6 +138,128 @@ class MeasuredCrops:
             response = (operator(probe) * 1e6).round().to(torch.int64)
             forward.update(response.numpy().tobytes() + str(level).encode())
         return {"set of images": images.hexdigest(), "forward model": forward.hexdigest()}
+
+
+class _Draw(NamedTuple):
+    """What is random about a step: images, mirrored axes, side and corners (2, n) of squares."""
+
+    index: Tensor
+    axes: list[int]
+    side: int | None
+    corners: Tensor | None
+    generator: torch.Generator
+
+
+class _CropsOnGPU:
+    """:class:`MeasuredCrops` on a GPU: many steps at once, so that Python is asked rarely.
+
+    Under a blur only the surroundings of the squares are measured, with noise of the strength that
+    the whole image would have.
+    """
+
+    AT_ONCE = 32
+
+    def __init__(self, crops: MeasuredCrops, device: torch.device) -> None:
+        self.crops, self.device, self.images = crops, device, crops.images.to(device)
+        self.made: dict[int, tuple[Tensor, ...]] = {}
+        self.padded: Tensor | None = None  # the images with the blur's margin around
+        self.sizes: Tensor | None = None  # of their measurements
+
+    def __call__(self, step: int) -> tuple[Tensor, ...]:
+        """As :meth:`MeasuredCrops.__call__`."""
+        if step not in self.made:
+            self.made = self._make(self._company(step))
+        return self.made[step]
+
+    def _company(self, step: int) -> list[int]:
+        """Steps that are made with this one: a fixed group, of one forward model and square."""
+        recipe, forward = self.crops.recipe, self.crops.forward
+        first = step - step % self.AT_ONCE
+        operator = _at(forward, step, 0.0)[0]
+        return [
+            other
+            for other in range(first, first + self.AT_ONCE)
+            if recipe.squares(other) == recipe.squares(step)
+            and _at(forward, other, 0.0)[0] is operator
+        ]
+
+    def _make(self, steps: list[int]) -> dict[int, tuple[Tensor, ...]]:
+        crops, level = self.crops, self.crops.recipe.noise_level
+        operator = deepcopy(_at(crops.forward, steps[0], level)[0]).to(self.device)
+        draws = [crops.draw(step) for step in steps]
+        n, side = len(draws[0].index), draws[0].side
+        index = torch.cat([drawn.index for drawn in draws]).to(self.device)
+        flips = torch.tensor([[axis in drawn.axes for axis in (2, 3)] for drawn in draws])
+        flips = flips.repeat_interleave(n, 0).to(self.device)  # (steps * n, 2)
+        where: tuple[Tensor, ...] = ()
+        if side is None:
+            x = _mirrored(self.images[index], flips) / 255
+            y = operator(x)
+            size = _size(y)
+        else:
+            at = torch.cat([drawn.corners for drawn in draws], 1).to(self.device)
+            x, y = self._squares(operator, index, flips, at, side)
+            where = crops.where(at, side)
+            if len(steps) > 1:  # so many that all images are worth measuring once
+                size = self._sizes(operator)[flips[:, 0].int(), flips[:, 1].int(), index]
+            else:
+                size = _size(operator(_mirrored(self.images[index], flips) / 255))
+        # noise of the level of each step, relative to the whole measurement
+        levels = torch.tensor([_at(crops.forward, step, level)[1] for step in steps])
+        sigma = levels.repeat_interleave(n).to(self.device) * size
+        generator = torch.Generator(self.device)
+        generator.manual_seed((crops.recipe.seed * 1_000_003 + steps[0]) % 2**32)
+        e = torch.randn(y.shape, generator=generator, device=self.device)
+        parts = (tensor.split(n) for tensor in (y + sigma[:, None, None, None] * e, x, *where))
+        return dict(zip(steps, zip(*parts, strict=True), strict=True))
+
+    def _squares(
+        self, operator: Operator, index: Tensor, flips: Tensor, at: Tensor, side: int
+    ) -> tuple[Tensor, Tensor]:
+        """Squares of the images and of their measurements; under a blur, only their surroundings
+        are measured.
+        """
+        if not (isinstance(operator, Blurring) and operator.boundary == "zeros"):
+            x = _mirrored(self.images[index], flips) / 255
+            return _cut(x, at, side), _cut(operator(x), at, side)
+        reach = max(operator.margin)
+        if self.padded is None:
+            self.padded = F.pad(self.images, (reach,) * 4)
+        inside = torch.arange(side + 2 * reach, device=self.device)
+        places = []
+        for corner, flip, length in zip(at, flips.T, self.padded.shape[2:], strict=True):
+            place = corner[:, None] + inside
+            places.append(torch.where(flip[:, None], length - 1 - place, place))
+        rows, columns = places
+        around = self.padded[index[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+        around = around.permute(0, 3, 1, 2) / 255  # (n, C, side + 2 reach, side + 2 reach)
+        y = F.conv2d(around.flatten(0, 1)[:, None], operator.kernel.flip(0, 1)[None, None])
+        y = y.reshape(*around.shape[:2], *y.shape[-2:])
+        above, beside = (reach - margin for margin in operator.margin)
+        y = y[..., above : above + side, beside : beside + side].contiguous()
+        return around[..., reach : reach + side, reach : reach + side].contiguous(), y
+
+    def _sizes(self, operator: Operator) -> Tensor:
+        """Root mean square of the measurements of all images, mirrored or not: (2, 2, N)."""
+        if self.sizes is None:
+            found = []
+            for axes in ([], [3], [2], [2, 3]):
+                parts = (operator(part.flip(axes) / 255) for part in self.images.split(64))
+                found.append(torch.cat([_size(y) for y in parts]))
+            self.sizes = torch.stack(found).reshape(2, 2, -1)
+        return self.sizes
+
+
+def _size(y: Tensor) -> Tensor:
+    """Root mean square of every image."""
+    return y.square().mean((1, 2, 3)).sqrt()
+
+
+def _mirrored(images: Tensor, flips: Tensor) -> Tensor:
+    """Images, each mirrored along rows and columns where ``flips`` (n, 2) says so."""
+    for axis, flip in zip((2, 3), flips.T, strict=True):
+        images = torch.where(flip[:, None, None, None], images.flip(axis), images)
+    return images
 
 
 def _places(length: int, side: int, beyond: int, n: int, generator: torch.Generator) -> Tensor:

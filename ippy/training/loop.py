@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ __all__ = ["train"]
 Loss = Callable[[Tensor, Tensor], Tensor]
 #: Called after each validation with step, network and history; a true result ends the run.
 Callback = Callable[[int, nn.Module, dict], object]
+
+#: Threads that train on one GPU give it work in turns: contending for Python costs them more.
+_LAUNCHING = threading.Lock()
 
 
 def train(
@@ -123,7 +127,8 @@ def _train(
     kept, clock = start, time.perf_counter()  # step of the checkpoint; begin of what is counted
     try:
         for step in bar:
-            run.advance(step, *batch(step))
+            with _LAUNCHING:
+                run.advance(step, *batch(step))
             done = step + 1
             due = done % recipe.val_every == 0 or done == recipe.steps
             if done % 25 == 0 or due:
@@ -185,6 +190,8 @@ class _Run:
         self.network.train()
         self.optimizer = optimizer(self.own, recipe)
         self.averaged = deepcopy(self.own) if recipe.average else None
+        followed = (self.averaged, self.own) if self.averaged is not None else ()
+        self.followed = [list(network.parameters()) for network in followed]
         self.history: dict = {"step": [], "train_mse": [], "val_step": [], "val_mse": []}
         self.history |= {"seconds": 0.0, "precision": self.fast["precision"]}
         # the squared errors of the steps since the last entry of the history
@@ -268,8 +275,7 @@ class _Run:
             self.averaged.load_state_dict(self.own.state_dict())
             return
         decay = min(self.recipe.average, done / (9 + done))
-        follow = get_ema_multi_avg_fn(decay)
-        follow(list(self.averaged.parameters()), list(self.own.parameters()), 0)
+        get_ema_multi_avg_fn(decay)(*self.followed, 0)
 
     def note(self, done: int) -> None:
         """An entry of the history: the mean error of the steps since the last one."""

@@ -14,30 +14,66 @@ from ippy.evaluation import held_out_metrics
 from ippy.images import sample_image
 from ippy.networks import Recipe, find
 from ippy.seeds import seeded
-from ippy.tasks import TASKS, measure
-from ippy.training.batches import MeasuredCrops, validation_pairs
+from ippy.tasks import TASKS
+from ippy.training.batches import Batch, MeasuredCrops, validation_pairs
 from ippy.training.devices import accelerator
 from ippy.training.live import LiveView
 from ippy.training.loop import train
+from ippy.training.pairs import PairedCrops, given_pairs
 
-__all__ = ["load_or_train", "train_and_save", "train_recipe"]
+__all__ = ["batches_of", "load_or_train", "train_and_save", "train_recipe"]
 
 
 def _training_images(
     recipe: Recipe, data: str | os.PathLike | None, shape: tuple[int, int]
 ) -> tuple[Dataset | Tensor, Dataset | Tensor]:
-    """Training and validation images: procedural, or the train folder of a Mayo directory."""
+    """Training and validation images: procedural, or the train folder of a Mayo directory.
+
+    ``shape`` is that of the reconstructions; a task that is measured on a finer grid has images of
+    twice that size.
+    """
+    finer = TASKS[recipe.task].finer
     if not data:
-        train_set = datasets.SyntheticDataset(data_shape=shape, split="train", **recipe.data)
         val = {**recipe.data, "n_images": recipe.val_images}
-        return train_set, datasets.SyntheticDataset(data_shape=shape, split="val", **val)
-    folder = datasets.MayoDataset(data, shape)
+        sets = [
+            datasets.SyntheticDataset(data_shape=shape, split=split, **options)
+            for split, options in (("train", recipe.data), ("val", val))
+        ]
+        train_set, val_set = map(datasets.FinePictures, sets) if finer else sets
+        return train_set, val_set
+    folder = datasets.MayoDataset(data, (2 * shape[0], 2 * shape[1]) if finer else shape)
     patients = [file.parent for file in folder.files]
     cut = patients.index(patients[-1]) or int(0.9 * len(patients))  # the last patient validates
     if cut < 1:
         raise ValueError(f"{data} holds {len(folder)} image(s); training needs at least 2")
     images = datasets.materialise(folder)
     return images[:cut], images[cut:]
+
+
+def batches_of(
+    recipe: Recipe, train_set: Dataset | Tensor, val_set: Dataset | Tensor
+) -> tuple[Batch, tuple[Tensor, Tensor]]:
+    """The batches of a recipe, and its validation: what the network is given and the truth.
+
+    Where a network is given the measurement, crops are measured in every step; where it is given a
+    reconstruction, that is computed once for every image, and kept.
+
+    Args:
+        recipe: What is to be trained; its task says what a network is given.
+        train_set: Training images, of the size ``task.image_shape``.
+        val_set: Validation images of that size.
+    """
+    task = TASKS[recipe.task]
+    if task.gives_measurement:
+        operator = task.operator()
+        batch = MeasuredCrops(train_set, operator, recipe)
+        return batch, validation_pairs(val_set, operator, recipe)
+    # seeds of the sets and not of the recipe: runs of several seeds share what was computed
+    given, truth = given_pairs(task, train_set, recipe.noise_level, seed=1)
+    pairs = PairedCrops(given, truth, recipe).to(accelerator().device)
+    given, truth = given_pairs(task, val_set, recipe.noise_level, seed=2)
+    n = recipe.val_images
+    return pairs, (given[:n].float(), truth[:n].float() / 255)
 
 
 def train_recipe(
@@ -60,15 +96,16 @@ def train_recipe(
     Returns:
         The network, on the CPU and in evaluation mode, and its history.
     """
-    operator = TASKS[recipe.task].operator()
-    train_set, val_set = _training_images(recipe, data, operator.img_shape)
+    batch, validation = batches_of(
+        recipe, *_training_images(recipe, data, TASKS[recipe.task].shape)
+    )
     with seeded(recipe.seed):
         model = recipe.build()
     history = train(
         model,
-        MeasuredCrops(train_set, operator, recipe),
+        batch,
         recipe,
-        validation=validation_pairs(val_set, operator, recipe),
+        validation=validation,
         checkpoint=checkpoint,
         resume=resume,
         callback=callback,
@@ -120,9 +157,8 @@ def _train_live(key: str, data: str | os.PathLike | None) -> tuple[nn.Module, di
     """A short run before the eyes of an audience; nothing is stored."""
     network = find(key)
     recipe, task = network.recipe, network.task
-    x, operator = sample_image("thorax", task.shape), task.operator()
-    y_delta = measure(x, operator, recipe.noise_level)
-    view = LiveView(x, task.given(operator, y_delta))
+    _, given, x = task.simulate(sample_image("thorax", task.image_shape))
+    view = LiveView(x, given)
     model, history = train_recipe(recipe.quick(), data=data, callback=view)
     steps, (before, *_, after) = history["step"][-1], [view.measured, *view.psnrs]
     print(
@@ -155,7 +191,7 @@ def train_and_save(
             "model_args": recipe.model_args,
             "recipe": recipe.as_dict(),
             "data": "folder of images" if data else f"synthetic v{datasets.GENERATOR_VERSION}",
-            "metrics": held_out_metrics(model),
+            "metrics": held_out_metrics(model, task=TASKS[recipe.task]),
             "history": history,
         }
         weights.save(model, Path(weights_dir or paths.output_dir()) / f"{key}.pth", card)
