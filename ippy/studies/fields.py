@@ -208,7 +208,7 @@ def runs() -> list[Run]:
     for task in TASKS:
         for width in LINEAR:
             fields = {"task": task, "network": "linear", "field": width}
-            code = (_filter, *TASKS.values(), *images)
+            code: tuple[Callable, ...] = (_filter, *TASKS.values(), *images)
             found.append(Run(fields, partial(_filter, task, width), data, code))
     return found
 
