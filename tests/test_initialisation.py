@@ -9,6 +9,7 @@ from torch import nn
 from ippy import models, studies
 from ippy.models import he_identity_init, identity_init
 from ippy.networks import NETWORKS, taught
+from ippy.studies.chains import carry_input
 
 
 @pytest.mark.parametrize("skip", [True, False])
@@ -70,3 +71,17 @@ def test_deep_chains_have_the_depth_they_claim(kind):
     net = studies.DeepChain(8, kind)
     assert net(torch.rand(1, 1, 16, 17)).shape == (1, 1, 16, 17)
     assert sum(isinstance(m, nn.Conv2d) for m in net.modules()) == 10
+
+
+@pytest.mark.parametrize("kind", studies.KINDS)
+def test_chains_of_every_kind_can_carry_their_input_and_all_layers_learn(kind):
+    torch.manual_seed(0)
+    net, x = studies.DeepChain(8, kind, 4), torch.rand(2, 1, 16, 17)
+    carry_input(net)
+    torch.testing.assert_close(net(x), x)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(2):  # the last layer first: it ignores all other channels at the start
+        optimizer.zero_grad()
+        (net(x) - x.roll(1, -1)).square().mean().backward()
+        optimizer.step()
+    assert all(p.grad[1:].abs().sum() > 0 for conv in net.layers for p in (conv.weight,))
