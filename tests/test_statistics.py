@@ -60,21 +60,25 @@ def test_spread_is_pooled_around_each_groups_own_mean():
 # --- settled ---
 
 
-def run(psnr: list[float]) -> dict:
+def run(psnr: list[float], seed: int = 0) -> dict:
     """A run with these values after each twelfth of 1200 steps."""
     return {
+        "seed": seed,
         "val_step": [100 * (i + 1) for i in range(len(psnr))],
         "val_mse": [10 ** (-v / 10) for v in psnr],
     }
 
 
-def curve(last: float, slope: float) -> dict:
+def curve(seed: int, last: float, slope: float) -> dict:
     """Rises to ``last``, by ``slope`` dB in each twelfth."""
-    return run([last - slope * (11 - i) for i in range(12)])
+    return run([last - slope * (11 - i) for i in range(12)], seed)
 
 
 def test_a_difference_that_stands_still_has_settled_although_errors_fall():
-    groups = {"a": [curve(30, 1), curve(31, 1)], "b": [curve(32, 1), curve(33.5, 1)]}
+    groups = {
+        "a": [curve(0, 30, 1), curve(1, 31, 1)],
+        "b": [curve(1, 33.5, 1), curve(0, 32, 1), curve(2, 99, 1)],
+    }
     (found,) = settled.settled(groups, "a")
     assert found["group"] == "b" and found["reference"] == "a" and found["seeds"] == 2
     assert found["difference"] == pytest.approx([2.25] * 3) and found["moved"] == 0
@@ -83,14 +87,21 @@ def test_a_difference_that_stands_still_has_settled_although_errors_fall():
 
 
 def test_a_difference_that_still_grows_has_not():
-    groups = {"a": [curve(30, 1), curve(31, 1)], "b": [curve(32, 1.2), curve(33.5, 1.2)]}
+    groups = {
+        "a": [curve(0, 30, 1), curve(1, 31, 1)],
+        "b": [curve(0, 32, 1.2), curve(1, 33.5, 1.2)],
+    }
     (found,) = settled.settled(groups, "a")
     assert found["difference"] == pytest.approx([1.45, 1.85, 2.25])
     assert found["moved"] == pytest.approx(0.8) and not found["settled"]
 
 
 def test_a_group_that_diverged_is_left_out():
-    groups = {"a": [curve(30, 1)] * 3, "b": [run([])] * 3, "c": [curve(31, 1), run([]), run([])]}
+    groups = {
+        "a": [curve(seed, 30, 1) for seed in range(3)],
+        "b": [run([], seed) for seed in range(3)],
+        "c": [curve(0, 31, 1), run([], 1), run([], 2)],
+    }
     assert settled.settled(groups, "a") == []
 
 

@@ -1,7 +1,7 @@
 """Which modules of ``ippy`` a piece of code imports, found without running anything.
 
 Imports in functions, relative ones, packages that hand names on, and chains such as
-``ippy.studies.width.runs`` are followed. A name that has no file and that no package defines, such
+``ippy.studies.fields.runs`` are followed. A name that has no file and that no package defines, such
 as that of a module of the first edition, may lead anywhere, so then all modules count.
 """
 
@@ -162,7 +162,7 @@ def imports(tree: ast.AST, modules: Mapping[str, Module], package: str = "") -> 
                 packages |= {name: module for name, module in inner.items() if module != base}
         elif isinstance(node, ast.Call) and id(node) not in hooks:
             found |= _dynamic(node)
-    for node in ast.walk(tree):  # ippy.studies.width.runs, after "import ippy"
+    for node in ast.walk(tree):  # ippy.studies.fields.runs, after "import ippy"
         if isinstance(node, ast.Attribute):
             found |= _attribute(node, packages, modules)
     return found

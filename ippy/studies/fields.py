@@ -189,32 +189,27 @@ def _fit(task: str, field: int | None, seed: int) -> dict:
 
 
 def runs() -> list[Run]:
-    """The linear filters of every task, then every chain and the UNet, three seeds."""
+    """Every chain and the UNet on every task, three seeds, then the linear filters."""
     images = tuple(GENERATORS[VERSION].values())
     data = identity(N_TRAIN, N_VAL, N_VIEWS, SHAPE, VERSION)
     depends = identity(RECIPE, data)
-    found = [
-        Run(
-            {"task": task, "network": "linear", "field": width},
-            partial(_filter, task, width),
-            data,
-            (_filter, *TASKS.values(), *images),
-        )
-        for task in TASKS
-        for width in LINEAR
-    ]
+    found = []
     for seed in SEEDS:
         for task in TASKS:
             for field in (*CHAINS, None):
                 kind = {"network": "chain", "field": field} if field else {"network": "UNet"}
-                found.append(
-                    Run(
-                        {"task": task, **kind, "seed": seed},
-                        partial(_fit, task, field, seed),
-                        identity(depends, CHAINS[field] if field else UNET_CH),
-                        (_fit, *TASKS.values(), *images),
-                    )
+                run = Run(
+                    {"task": task, **kind, "seed": seed},
+                    partial(_fit, task, field, seed),
+                    identity(depends, CHAINS[field] if field else UNET_CH),
+                    (_fit, *TASKS.values(), *images),
                 )
+                found.append(run)
+    for task in TASKS:
+        for width in LINEAR:
+            fields = {"task": task, "network": "linear", "field": width}
+            code: tuple[Callable, ...] = (_filter, *TASKS.values(), *images)
+            found.append(Run(fields, partial(_filter, task, width), data, code))
     return found
 
 

@@ -25,24 +25,22 @@ def settled(groups: Mapping[str, Sequence[dict]], reference: str) -> list[dict]:
     """How the difference of each group of runs to a reference moves at the end of training.
 
     Args:
-        groups: Name -> runs, one for each seed, in the same order for all. A run has its learning
-            curve as ``val_step`` and ``val_mse``; one without a curve has diverged.
+        groups: Name -> runs, one for each seed. A run has its ``seed``, and its learning curve as
+            ``val_step`` and ``val_mse``; one without a curve has diverged.
         reference: The group that the others are compared with.
 
     Returns:
         One entry for each other group: ``difference``, its PSNR (dB) minus the reference's, the
         mean over seeds after each of :data:`FRACTIONS`; ``interval``, half of Student's interval of
         the last one; ``spread``, the standard deviation of the last one over seeds; ``moved``, how
-        far it went in the last third; and ``settled``, whether that is less than the spread. A
-        group that diverged, or has one seed only, is left out.
+        far it went in the last third; and ``settled``, whether that is less than the spread.
+        Runs are compared seed by seed; a group that shares fewer than two curves with the
+        reference is left out.
     """
-    table = []
+    table, others = [], _curves(groups.get(reference, []))
     for name, runs in groups.items():
-        pairs = [
-            (run, other)
-            for run, other in zip(runs, groups[reference], strict=True)
-            if run["val_mse"] and other["val_mse"]
-        ]
+        mine = _curves(runs)
+        pairs = [(mine[seed], others[seed]) for seed in mine if seed in others]
         if name == reference or len(pairs) < 2:
             continue
         curves = [
@@ -57,6 +55,11 @@ def settled(groups: Mapping[str, Sequence[dict]], reference: str) -> list[dict]:
         entry = {"group": name, "reference": reference, **found}
         table.append(entry | {"seeds": len(pairs), "settled": moved < spread})
     return table
+
+
+def _curves(runs: Sequence[dict]) -> dict[int, dict]:
+    """The runs that have a learning curve, by their seeds."""
+    return {run["seed"]: run for run in runs if run["val_mse"]}
 
 
 def _psnr(run: dict, part: float) -> float:

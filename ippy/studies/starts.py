@@ -73,7 +73,7 @@ def runs() -> list[Run]:
 def summarise(runs: list[dict]) -> dict:
     """Means over seeds for each start, and whether its distance to the book's has settled."""
     groups = {name: [run for run in runs if run["network"] == name] for name in STARTS}
-    table = {name: _means(found) for name, found in groups.items()}
+    table = {name: _means(found) for name, found in groups.items() if found}
     return {"table": table, "settled": settled(groups, STARTS[-1])}
 
 

@@ -68,13 +68,16 @@ def summarise(runs: list[dict]) -> dict:
     for run in runs:
         if run.get("weights") is None:
             groups.setdefault(run["network"], []).append(run)
-    psnr = {name: [_mean(run["psnr"]) for run in found] for name, found in groups.items()}
+    psnr = {
+        name: {run["seed"]: _mean(run["psnr"]) for run in found} for name, found in groups.items()
+    }
     gains = {
-        name: [value - other for value, other in zip(values, psnr["UNet"], strict=True)]
+        name: [value - psnr["UNet"][seed] for seed, value in values.items() if seed in psnr["UNet"]]
         for name, values in psnr.items()
         if name != "UNet"
     }
-    spread, df = pooled_std(list(psnr.values()))
+    gains = {name: values for name, values in gains.items() if values}
+    spread, df = pooled_std([list(values.values()) for values in psnr.values()])
     table = {
         name: {"gain": round(mean, 3), "interval": round(half, 3)}
         for name, (mean, half) in pooled_interval(gains).items()
