@@ -6,6 +6,7 @@ see the same images and batches; the seed decides their initialisation. Beside e
 linear filter of its field.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -170,13 +171,23 @@ def _filter(task: str, width: int) -> dict:
     return {"psnr": filtered(task, width), "parameters": width**2}
 
 
+_TRACING = threading.Lock()  # a network is traced by one thread at a time
+
+
+@once
+def _reach(field: int | None) -> int:
+    """Receptive field in pixels of a chain, or of the UNet."""
+    with _TRACING:
+        return receptive_field((dilated(field) if field else unet()).eval()).height[1]
+
+
 def _fit(task: str, field: int | None, seed: int) -> dict:
     """Train one network, the UNet if ``field`` is None; its curve, and PSNR of every image."""
     batch, (y_delta, x) = _Batches(task), pairs(task, "val")
     with seeded(seed):
         model = dilated(field) if field else unet()
     parameters = sum(p.numel() for p in model.parameters())
-    reach = receptive_field(model.eval()).height[1]
+    reach = _reach(field)
     history = training.train(model, batch, RECIPE, validation=(y_delta, x), progress=False)
     return {
         "reach": reach,
