@@ -29,7 +29,7 @@ COMPARED = ("plain", "scaled")
 #: Channels of a layer.
 WIDTH = 32
 SEEDS = (0, 1, 2)
-_STEPS = 4000
+_STEPS = 2000
 RECIPE = Recipe(
     "DeepChain",
     {"width": WIDTH},

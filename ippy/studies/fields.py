@@ -44,7 +44,7 @@ SHAPE = (128, 128)
 VERSION = 3  # of the procedural images
 N_TRAIN, N_VAL, N_VIEWS = 2000, 32, 30
 SEEDS = (0, 1, 2)
-_STEPS = 6000
+_STEPS = 3000
 RECIPE = Recipe(
     "Chain", steps=_STEPS, batch_size=8, crop=None, flips=False, lr=1e-3, schedule="one_cycle",
     data={"n_images": N_TRAIN, "kind": "mixed", "version": VERSION}, val_images=N_VAL,

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 #: Part of the full budget that a network of the studies is trained for.
-SHARE = 0.25
+SHARE = 0.15
 NOISE_RANGE, ANGLE_RANGE, LENGTHS = (0.0, 0.1), (0.0, 90.0), (5, 7, 9, 11, 13)
 #: Validation images on which the channels are watched.
 _WATCHED = 8

@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: The version that is drawn unless another one is asked for.
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 
 #: How a kind is drawn: from a generator of random numbers and the shape ``(H, W)``, version 2
 #: returns the image, later versions a :class:`Picture`.
