@@ -73,20 +73,6 @@ def test_deep_chains_have_the_depth_they_claim(kind):
     assert sum(isinstance(m, nn.Conv2d) for m in net.modules()) == 10
 
 
-@pytest.mark.parametrize("kind", studies.KINDS)
-def test_chains_of_every_kind_can_carry_their_input_and_all_layers_learn(kind):
-    torch.manual_seed(0)
-    net, x = studies.DeepChain(8, kind, 4), torch.rand(2, 1, 16, 17)
-    carry_input(net)
-    torch.testing.assert_close(net(x), x)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    for _ in range(2):  # the last layer first: it ignores all other channels at the start
-        optimizer.zero_grad()
-        (net(x) - x.roll(1, -1)).square().mean().backward()
-        optimizer.step()
-    assert all(p.grad[1:].abs().sum() > 0 for conv in net.layers for p in (conv.weight,))
-
-
 def test_a_correction_can_start_as_nothing_with_a_signal_at_every_level():
     torch.manual_seed(0)
     net, x = models.CorrectionUNet(base_ch=8), torch.randn(2, 1, 32, 32)
@@ -103,3 +89,17 @@ def test_a_correction_can_start_as_nothing_with_a_signal_at_every_level():
         zero_output_init(models.ResCNN(1, 1, 8))
     with pytest.raises(ValueError, match="in_ch must equal out_ch, got in_ch=1 and out_ch=2"):
         models.CorrectionUNet(1, 2)
+
+
+@pytest.mark.parametrize("kind", studies.KINDS)
+def test_chains_of_every_kind_can_carry_their_input_and_all_layers_learn(kind):
+    torch.manual_seed(0)
+    net, x = studies.DeepChain(8, kind, 4), torch.rand(2, 1, 16, 17)
+    carry_input(net)
+    torch.testing.assert_close(net(x), x)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(2):  # the last layer first: it ignores all other channels at the start
+        optimizer.zero_grad()
+        (net(x) - x.roll(1, -1)).square().mean().backward()
+        optimizer.step()
+    assert all(p.grad[1:].abs().sum() > 0 for conv in net.layers for p in (conv.weight,))

@@ -52,7 +52,7 @@ def identity_init(model: nn.Module, residual: bool = False) -> None:
             conv.weight[0, 0, middle, middle] = last_scale if conv is chain[-1] else 1
 
 
-def he_identity_init(model: nn.Module) -> None:
+def he_identity_init(model: nn.Module, quiet: bool = False) -> None:
     """Make a UNet the identity (for non-negative images), with a signal at all its levels.
 
     PyTorch's own initialisation lets the signal shrink from layer to layer, until the deepest level
@@ -61,6 +61,9 @@ def he_identity_init(model: nn.Module) -> None:
 
     Args:
         model: A UNet as :func:`identity_init` takes it.
+        quiet: Whether transposed convolutions start with zeros, so that a level is heard above only
+            once what it says is of use. What is random disturbs the levels above, and a network
+            gets rid of it by switching the level off.
 
     Raises:
         TypeError: For any other network.

@@ -112,7 +112,7 @@ def _schedule_free(model: nn.Module, recipe: Recipe) -> Optimizer:
 
 
 _SMALL = {"batch_size": 4, "steps": 10_000, "val_every": 1000}
-_BORDERS = {"borders": True}
+_BORDERS: dict[str, Any] = {"borders": True}
 #: Name -> change. Those that change the squares keep the number of pixels.
 CHANGES: dict[str, Change] = {
     "the base": Change(),
@@ -129,6 +129,15 @@ CHANGES: dict[str, Change] = {
     "no average of the weights": Change({"average": 0.0}),
     "AdamW, decay 0.1": Change({"optimizer": "AdamW", "optimizer_args": {"weight_decay": 0.1}}),
     "Adam, epsilon 1e-5": Change({"optimizer_args": {"eps": 1e-5}}),
+    "Adam, epsilon 1e-7": Change({"optimizer_args": {"eps": 1e-7}}),
+    "start: deep levels silent at first": Change({"init": "he_quiet"}),
+    "rate 2e-3, borders": Change({"lr": 2e-3, **_BORDERS}),
+    "rate 2e-3, borders, deep levels silent at first": Change(
+        {"lr": 2e-3, "init": "he_quiet", **_BORDERS}
+    ),
+    "rate 2e-3, borders, epsilon 1e-7": Change(
+        {"lr": 2e-3, "optimizer_args": {"eps": 1e-7}, **_BORDERS}
+    ),
     "borders": Change(_BORDERS),
     "borders, margin 8": Change({**_BORDERS, "margin": 8}),
     "crops of 96": Change({"crop": 96, "batch_size": 7}),
