@@ -32,6 +32,7 @@ def small(tmp_path_factory):
     """Networks, images and recipes that take seconds; the real ones afterwards."""
     patch = pytest.MonkeyPatch()
     patch.setattr(measures, "N_TEST", 2)
+    patch.setattr(trained, "SHARE", 0.25)
     patch.setenv("IPPY_CACHE", str(tmp_path_factory.mktemp("cache")))
     for key in SMALL:
         recipe = replace(
