@@ -32,6 +32,7 @@ def small(tmp_path_factory):
     """Networks, images and recipes that take seconds; the real ones afterwards."""
     patch = pytest.MonkeyPatch()
     patch.setattr(measures, "N_TEST", 2)
+    patch.setattr(trained, "SHARE", 0.25)
     patch.setenv("IPPY_CACHE", str(tmp_path_factory.mktemp("cache")))
     for key in SMALL:
         recipe = replace(
@@ -119,6 +120,17 @@ def test_depth(tmp_path, shallow):
     found = perform("depth", tmp_path, lambda f: f["seed"] < 2 and f["depth"] < 32)
     curves(found)
     assert [entry["depth"] for entry in found["settled"]] == [8, 16]
+
+
+def test_depths_are_compared_one_by_one():
+    def run(kind, n, seed, mse):
+        curve = {"val_step": [1, 2, 3], "val_mse": [mse] * 3}
+        return {"network": kind, "depth": n, "seed": seed, **curve}
+
+    runs = [run("plain", n, seed, 0.1) for n in (8, 16) for seed in (0, 1)]
+    runs += [run("scaled", n, seed, 0.8 / n) for n in (8, 16) for seed in (0, 1)]
+    found = depth.summarise(runs)["settled"]
+    assert [(entry["depth"], entry["difference"][-1]) for entry in found] == [(8, 0), (16, 3.01)]
 
 
 def test_runs_in_threads_give_what_they_give_one_by_one(shallow):

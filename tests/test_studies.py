@@ -333,7 +333,7 @@ def test_comments_docstrings_and_what_is_not_used_change_nothing(monkeypatch, mo
         ("ippy.networks", "0.5 * (1 + cos", "0.4 * (1 + cos"),
         ("ippy.datasets.phantoms", "GENERATOR_VERSION = ", "GENERATOR_VERSION = 9"),
         ("ippy.operators.filters", "def motion_kernel(", "def motion_kernel(shift, "),
-        ("ippy.studies.trained", "SHARE = 0.25", "SHARE = 0.5"),
+        ("ippy.studies.settled", "_VALIDATIONS = 12", "_VALIDATIONS = 6"),
     ],
 )
 def test_code_that_is_used_counts(monkeypatch, module, old, new):
