@@ -36,7 +36,9 @@ VIEWS = 30
 #: ``baselines`` chose on training images. A number of its own, because a trained network goes on
 #: to need what it was trained with when the study is run again.
 GIVEN_LAMBDA = 0.001468
-#: Weight of the distance from a network's answer in the step towards the data.
+#: Weight of the distance from a network's answer in the step towards the data. Tried on eight
+#: training images with the answers of the UNet of the first edition: 0.01 gains 0.1 dB, 0.03 gains
+#: 0.7, 0.1 gains 0.6 and 1 gains 0.2; a better answer wants a larger weight.
 STEP_WEIGHT = 0.05
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ippy import models, studies
-from ippy.models import he_identity_init, identity_init
+from ippy.models import he_identity_init, identity_init, zero_output_init
 from ippy.networks import NETWORKS, taught
 
 
@@ -70,3 +70,21 @@ def test_deep_chains_have_the_depth_they_claim(kind):
     net = studies.DeepChain(8, kind)
     assert net(torch.rand(1, 1, 16, 17)).shape == (1, 1, 16, 17)
     assert sum(isinstance(m, nn.Conv2d) for m in net.modules()) == 10
+
+
+def test_a_correction_can_start_as_nothing_with_a_signal_at_every_level():
+    torch.manual_seed(0)
+    net, x = models.CorrectionUNet(base_ch=8), torch.randn(2, 1, 32, 32)
+    zero_output_init(net)
+    sizes = []
+    for module in net.modules():
+        if isinstance(module, models.DoubleConv):
+            module.register_forward_hook(lambda *given: sizes.append(given[2].std().item()))
+    assert torch.equal(net(x), x), "negative values, too"
+    assert len(sizes) == 7 and min(sizes) > 0.05
+    (net(x) - x.roll(1, -1)).square().mean().backward()
+    assert net.out_conv.weight.grad.abs().min() > 0, "all channels can be taken up"
+    with pytest.raises(TypeError, match="ResCNN has no last layer out_conv"):
+        zero_output_init(models.ResCNN(1, 1, 8))
+    with pytest.raises(ValueError, match="in_ch must equal out_ch, got in_ch=1 and out_ch=2"):
+        models.CorrectionUNet(1, 2)
