@@ -201,7 +201,7 @@ _PAIRS = {**_BUDGET, "crop": 128, "data": {"n_images": 2000, "kind": "mixed", "v
 
 
 def _correction_unet(task: str) -> Recipe:
-    return Recipe("CorrectionUNet", _UNET, task, **_PAIRS)
+    return Recipe("CorrectionUNet", _UNET, task, **_PAIRS, init="he_zero")
 
 
 #: Key of a weight file -> the network.

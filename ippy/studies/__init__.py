@@ -22,7 +22,6 @@ from ippy.studies import (
     few_view_baselines,
     generalisation,
     rates,
-    recipe,
     robustness,
     runner,
     skip_and_start,
@@ -59,7 +58,6 @@ STUDIES: dict[str, ModuleType] = {
     "variants": variants,
     "comparison": comparison,
     "rates": rates,
-    "recipe": recipe,
     "robustness": robustness,
     "cost": cost,
 }
