@@ -8,8 +8,9 @@ from small_runs import IMAGES, RECIPE, K, fit, same
 
 from ippy.images import quantise
 from ippy.operators import CTProjector, DownScaling
-from ippy.tasks import measure
+from ippy.tasks import measure, task_operator
 from ippy.training import MeasuredCrops, validation_pairs
+from ippy.training.batches import CropsOnGPU
 
 
 def test_batches_and_noise_follow_the_seed_and_the_step():
@@ -116,3 +117,53 @@ def test_quantise_rounds_and_leaves_bytes_alone():
     assert quantise(bytes_) is bytes_
     assert quantise(torch.tensor([-5e-4, 1 + 5e-4])).tolist() == [0, 255], "rounding is forgiven"
     assert quantise(torch.zeros(0, 1, 4, 4)).shape == (0, 1, 4, 4)
+
+
+SQUARES = {"crop": 12, "batch_size": 3, "noise_level": 0.0}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"borders": True, "margin": 3}, {"last_crop": 16, "steps": 40}, {"crop": None}],
+    ids=["plain", "borders", "larger at the end", "whole"],
+)
+def test_what_a_gpu_makes_at_once_is_what_the_cpu_makes_step_by_step(settings):
+    recipe = replace(RECIPE, **{**SQUARES, **settings})
+    crops = MeasuredCrops(IMAGES, K, recipe)
+    at_once = CropsOnGPU(crops, torch.device("cpu"))  # nothing in it needs a GPU
+    for step in (0, 7, 31, 33, 39):
+        for made, expected in zip(at_once(step), crops(step), strict=True):
+            torch.testing.assert_close(made, expected)
+
+
+def test_noise_on_a_gpu_has_the_level_of_the_whole_measurement():
+    recipe = replace(RECIPE, crop=12, batch_size=64, noise_level=0.2)
+    crops = MeasuredCrops(IMAGES, K, recipe)
+    clean = MeasuredCrops(IMAGES, K, replace(recipe, noise_level=0.0))
+    at_once, size = CropsOnGPU(crops, torch.device("cpu")), K(IMAGES).square().mean().sqrt()
+    noise = torch.cat([at_once(step)[0] - clean(step)[0] for step in (0, 1)])
+    assert noise.std() == pytest.approx(0.2 * size.item(), rel=0.1)
+    assert not torch.equal(noise[:64], noise[64:])
+
+
+def test_forward_models_that_change_with_the_step_do_so_on_a_gpu():
+    def forward(step):
+        return (K if step < 5 else other), 0.0
+
+    other = task_operator((32, 32), motion_angle=70.0)
+    crops = MeasuredCrops(IMAGES, forward, replace(RECIPE, **SQUARES))
+    at_once = CropsOnGPU(crops, torch.device("cpu"))
+    for step in (4, 5, 6):
+        torch.testing.assert_close(at_once(step)[0], crops(step)[0])
+
+
+def test_the_loss_is_taken_inside_a_margin_and_at_the_border_of_the_image():
+    recipe = replace(RECIPE, crop=12, margin=3, borders=True, batch_size=200)
+    _, x, where = MeasuredCrops(IMAGES, K, recipe)(0)
+    assert where.shape == (200, 1, 12, 12) and set(where.unique().tolist()) == {0.0, 1.0}
+    assert where[..., 3:-3, 3:-3].all(), "the interior always counts"
+    at_the_top = where[:, 0, 0].any(1).float().mean().item()
+    # 21 places inside, and 8 beyond each side that are pushed back to it
+    assert at_the_top == pytest.approx(9 / 37, abs=0.1)
+    plain = MeasuredCrops(IMAGES, K, replace(recipe, borders=False))(0)[2]
+    assert plain[:, 0, 0].any(1).float().mean() < at_the_top / 2

@@ -9,7 +9,8 @@ from torch import nn
 
 from ippy.operators import CTProjector, DownScaling
 from ippy.tasks import measure
-from ippy.training import MeasuredCrops, fast_path, train
+from ippy.training import MeasuredCrops, fast_path, optimizer_for, train
+from ippy.training.optimizers import set_rate
 
 
 def test_training_reduces_the_loss_and_records_it():
@@ -69,6 +70,62 @@ def test_the_average_of_the_weights_is_what_a_run_ends_with(tmp_path):
     assert same(resumed, model) and again["val_mse"] == history["val_mse"]
     with pytest.raises(ValueError, match="average is 1.0, expected a decay"):
         replace(RECIPE, average=1.0)
+
+
+def test_the_loss_may_be_taken_in_a_part_of_a_square():
+    crops = MeasuredCrops(IMAGES, K, RECIPE)
+
+    def run(hidden):
+        def batch(step):
+            given, truth = crops(step)
+            where = torch.zeros(len(given), 1, *given.shape[2:])
+            where[..., 4:-4, 4:-4] = 1
+            return given, truth + hidden * (1 - where), where
+
+        torch.manual_seed(0)
+        model = RECIPE.build()
+        return model, train(model, batch, RECIPE, fast=SLOW, progress=False)["train_mse"]
+
+    (plain, error), (other, same_error) = run(0.0), run(5.0)
+    assert same(plain, other) and error == same_error, "what is outside must not count"
+    assert error[0] > 0 and not same(plain, fit()[0])
+
+
+def test_layers_with_many_inputs_learn_more_slowly_where_a_recipe_says_so():
+    recipe = replace(RECIPE, model="SimpleUNet", model_args={"base_ch": 64}, rate_by_fan_in=True)
+    model = recipe.build()
+    optimizer = optimizer_for(model, recipe)
+    set_rate(optimizer, 0.5)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(rates) == len(list(model.parameters()))
+    assert rates[id(model.enc1.block[0].weight)] == 0.5  # 9 inputs
+    assert rates[id(model.enc1.block[2].weight)] == 0.5 * 288 / (64 * 9)
+    assert rates[id(model.dec3.up.weight)] == 0.5 * 288 / 512
+    plain = optimizer_for(model, replace(recipe, rate_by_fan_in=False))
+    assert len(plain.param_groups) == 1
+
+
+def test_another_optimiser_is_named_or_made():
+    other = fit(replace(RECIPE, optimizer="AdamW", optimizer_args={"weight_decay": 0.5}))[0]
+    assert not same(other, fit()[0])
+    seen = []
+
+    def make(model, recipe):
+        seen.append(torch.optim.SGD(model.parameters(), lr=1.0))
+        return seen[0]
+
+    made = fit(optimizer=make)[0]
+    assert not same(made, fit()[0]) and 0 < seen[0].param_groups[0]["lr"] < RECIPE.lr
+    with pytest.raises(ValueError, match="torch.optim has no optimiser 'Adamant'; 'Adam' is one"):
+        fit(replace(RECIPE, optimizer="Adamant"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_recorded_steps_learn_the_same_as_plain_ones(monkeypatch):
+    recipe = replace(RECIPE, steps=40, val_every=20)
+    recorded = fit(recipe)[1]["val_mse"]
+    monkeypatch.setattr("ippy.training.loop.RecordedStep", lambda step, batch: step)
+    assert fit(recipe)[1]["val_mse"] == pytest.approx(recorded, rel=1e-3)
 
 
 def test_a_callback_ends_the_run():

@@ -47,7 +47,7 @@ window.addEventListener("load", () => {
   zoom.addEventListener("click", () => zoom.close());
   document.addEventListener("keydown", (event) => event.key === "Escape" && zoom.close(), true); // a script of the theme eats the key
   all(".bd-article figure img").forEach((image) => {
-    if (image.closest("a, .lab, .rf-explorer")) return;
+    if (image.closest("a, .lab, .rf-explorer, .few-views")) return;
     const button = document.createElement("button");
     button.type = "button";
     button.className = "zoom";
@@ -71,6 +71,7 @@ window.addEventListener("load", () => {
     document.head.append(script);
   };
   if (all(".rf-explorer").length) fetchScript("receptive_field.js", () => receptiveField.mountAll());
+  if (all(".few-views").length) fetchScript("few_views.js", () => fewViews.mountAll());
   if (all(".selfcheck").length) fetchScript("selfcheck.js");
   // A page from the disk may not start the networks: its picture stays.
   if (document.getElementById("lab-facts") && location.protocol !== "file:") import(new URL("lab/lab.js", ownAddress));

@@ -81,7 +81,7 @@ class MeasuredCrops:
         """The same batches, made on this device."""
         if torch.device(device).type == "cpu":
             return self
-        return _CropsOnGPU(self, torch.device(device))
+        return CropsOnGPU(self, torch.device(device))
 
     def draw(self, step: int) -> "_Draw":
         """What is random about a step, but its noise, which the generator draws next."""
@@ -150,7 +150,7 @@ class _Draw(NamedTuple):
     generator: torch.Generator
 
 
-class _CropsOnGPU:
+class CropsOnGPU:
     """:class:`MeasuredCrops` on a GPU: many steps at once, so that Python is asked rarely.
 
     Under a blur only the surroundings of the squares are measured, with noise of the strength that
@@ -162,8 +162,8 @@ class _CropsOnGPU:
     def __init__(self, crops: MeasuredCrops, device: torch.device) -> None:
         self.crops, self.device, self.images = crops, device, crops.images.to(device)
         self.made: dict[int, tuple[Tensor, ...]] = {}
-        self.padded: Tensor | None = None  # the images with the blur's margin around
-        self.sizes: Tensor | None = None  # of their measurements
+        self.padded: dict[int, Tensor] = {}  # margin of a blur -> the images with it around
+        self.sizes: tuple[Operator, Tensor] | None = None  # of the measurements of the last one
 
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         """As :meth:`MeasuredCrops.__call__`."""
@@ -185,7 +185,8 @@ class _CropsOnGPU:
 
     def _make(self, steps: list[int]) -> dict[int, tuple[Tensor, ...]]:
         crops, level = self.crops, self.crops.recipe.noise_level
-        operator = deepcopy(_at(crops.forward, steps[0], level)[0]).to(self.device)
+        own = _at(crops.forward, steps[0], level)[0]
+        operator = deepcopy(own).to(self.device)
         draws = [crops.draw(step) for step in steps]
         n, side = len(draws[0].index), draws[0].side
         index = torch.cat([drawn.index for drawn in draws]).to(self.device)
@@ -201,7 +202,7 @@ class _CropsOnGPU:
             x, y = self._squares(operator, index, flips, at, side)
             where = crops.where(at, side)
             if len(steps) > 1:  # so many that all images are worth measuring once
-                size = self._sizes(operator)[flips[:, 0].int(), flips[:, 1].int(), index]
+                size = self._sizes(own, operator)[flips[:, 0].int(), flips[:, 1].int(), index]
             else:
                 size = _size(operator(_mirrored(self.images[index], flips) / 255))
         # noise of the level of each step, relative to the whole measurement
@@ -223,15 +224,16 @@ class _CropsOnGPU:
             x = _mirrored(self.images[index], flips) / 255
             return _cut(x, at, side), _cut(operator(x), at, side)
         reach = max(operator.margin)
-        if self.padded is None:
-            self.padded = F.pad(self.images, (reach,) * 4)
+        if reach not in self.padded:
+            self.padded[reach] = F.pad(self.images, (reach,) * 4)
+        padded = self.padded[reach]
         inside = torch.arange(side + 2 * reach, device=self.device)
         places = []
-        for corner, flip, length in zip(at, flips.T, self.padded.shape[2:], strict=True):
+        for corner, flip, length in zip(at, flips.T, padded.shape[2:], strict=True):
             place = corner[:, None] + inside
             places.append(torch.where(flip[:, None], length - 1 - place, place))
         rows, columns = places
-        around = self.padded[index[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+        around = padded[index[:, None, None], :, rows[:, :, None], columns[:, None, :]]
         around = around.permute(0, 3, 1, 2) / 255  # (n, C, side + 2 reach, side + 2 reach)
         y = F.conv2d(around.flatten(0, 1)[:, None], operator.kernel.flip(0, 1)[None, None])
         y = y.reshape(*around.shape[:2], *y.shape[-2:])
@@ -239,15 +241,15 @@ class _CropsOnGPU:
         y = y[..., above : above + side, beside : beside + side].contiguous()
         return around[..., reach : reach + side, reach : reach + side].contiguous(), y
 
-    def _sizes(self, operator: Operator) -> Tensor:
+    def _sizes(self, own: Operator, operator: Operator) -> Tensor:
         """Root mean square of the measurements of all images, mirrored or not: (2, 2, N)."""
-        if self.sizes is None:
+        if self.sizes is None or self.sizes[0] is not own:
             found = []
             for axes in ([], [3], [2], [2, 3]):
                 parts = (operator(part.flip(axes) / 255) for part in self.images.split(64))
                 found.append(torch.cat([_size(y) for y in parts]))
-            self.sizes = torch.stack(found).reshape(2, 2, -1)
-        return self.sizes
+            self.sizes = own, torch.stack(found).reshape(2, 2, -1)
+        return self.sizes[1]
 
 
 def _size(y: Tensor) -> Tensor:
