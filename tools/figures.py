@@ -30,7 +30,7 @@ FORMATS = ("image/png", "image/jpeg")  # what nbval leaves out
 SLACK = 8  # pixels around a pixel, and
 PATCH = 3  # around the middle of a patch: squares of 17 and of 7 pixels a side
 # Of the range of a colour channel. Measured on figures of the book (CONTRIBUTING.md): up to 0.034
-# between matplotlib 3.9 and 3.11, from 0.10 on for another figure.
+# between matplotlib 3.9 and 3.11, from 0.08 on for another figure.
 LIMIT = 0.06
 FOLDER = "_build/figures"  # relative to pytest's root
 
