@@ -326,7 +326,8 @@ def test_comments_docstrings_and_what_is_not_used_change_nothing(monkeypatch, mo
     ("module", "old", "new"),
     [
         ("ippy.models.unet", "torch.relu", "torch.sigmoid"),
-        ("ippy.training.loop", "optim.Adam(", "optim.AdamW("),
+        ("ippy.training.loop", "self.optimizer.step()", "self.optimizer.zero_grad()"),
+        ("ippy.training.optimizers", "FAN_IN = 288", "FAN_IN = 144"),
         ("ippy.training.batches", "< 0.5", "< 0.6"),
         ("ippy.networks", "0.5 * (1 + cos", "0.4 * (1 + cos"),
         ("ippy.datasets.phantoms", "GENERATOR_VERSION = ", "GENERATOR_VERSION = 9"),
