@@ -83,7 +83,7 @@ class MeasuredCrops:
             return self
         return CropsOnGPU(self, torch.device(device))
 
-    def draw(self, step: int) -> "_Draw":
+    def _draw(self, step: int) -> "_Draw":
         """What is random about a step, but its noise, which the generator draws next."""
         recipe, generator = self.recipe, generator_for(self.recipe.seed, step)
         side, n = recipe.squares(step)
@@ -100,7 +100,7 @@ class MeasuredCrops:
         corners = [_places(length, side, beyond, n, generator) for length in (height, width)]
         return _Draw(index, axes, side, torch.stack(corners), generator)
 
-    def where(self, corners: Sequence[Tensor], side: int) -> tuple[Tensor, ...]:
+    def _where(self, corners: Sequence[Tensor], side: int) -> tuple[Tensor, ...]:
         """Where the loss is taken, (n, 1, side, side); nothing if everywhere."""
         if not self.recipe.margin:
             return ()
@@ -115,7 +115,7 @@ class MeasuredCrops:
 
         With a margin also where the loss is taken, (batch_size, 1, crop, crop).
         """
-        drawn = self.draw(step)
+        drawn = self._draw(step)
         x = self.images.index_select(0, drawn.index).flip(drawn.axes) / 255
         operator, noise_level = _at(self.forward, step, self.recipe.noise_level)
         y_delta = measure(x, operator, noise_level, generator=drawn.generator)
@@ -123,7 +123,7 @@ class MeasuredCrops:
             return y_delta, x
         side = drawn.side
         squares = _cut(y_delta, drawn.corners, side), _cut(x, drawn.corners, side)
-        return *squares, *self.where(drawn.corners, side)
+        return *squares, *self._where(drawn.corners, side)
 
     @torch.no_grad()
     def identity(self) -> dict[str, str]:
@@ -187,7 +187,7 @@ class CropsOnGPU:
         crops, level = self.crops, self.crops.recipe.noise_level
         own = _at(crops.forward, steps[0], level)[0]
         operator = deepcopy(own).to(self.device)
-        draws = [crops.draw(step) for step in steps]
+        draws = [crops._draw(step) for step in steps]
         n, side = len(draws[0].index), draws[0].side
         index = torch.cat([drawn.index for drawn in draws]).to(self.device)
         flips = torch.tensor([[axis in drawn.axes for axis in (2, 3)] for drawn in draws])
@@ -200,7 +200,7 @@ class CropsOnGPU:
         else:
             at = torch.cat([drawn.corners for drawn in draws], 1).to(self.device)
             x, y = self._squares(operator, index, flips, at, side)
-            where = crops.where(at, side)
+            where = crops._where(at, side)
             if len(steps) > 1:  # so many that all images are worth measuring once
                 size = self._sizes(own, operator)[flips[:, 0].int(), flips[:, 1].int(), index]
             else:
