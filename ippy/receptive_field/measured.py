@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ippy.receptive_field.axes import pair
 from ippy.receptive_field.exact import Box
-from ippy.receptive_field.rules import pair
 
 __all__ = ["measured"]
 
