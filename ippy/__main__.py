@@ -1,4 +1,4 @@
-"""``python -m ippy train | evaluate | study | weights | check``: from the command line."""
+"""``python -m ippy train | evaluate | study | …``: everything from the command line."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ippy import commands as others
 from ippy import evaluation, metrics, operators, paths, report, studies, training, weights
 from ippy.files import atomic_write
 from ippy.images import sample_image
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"folder; default: the book's weights, for a table {paths.output_dir().name}/",
     )
     commands.add_parser("check", help="verify the weights and reconstruct one image")
+    others.add_parsers(commands)
     return parser
 
 
@@ -211,6 +213,8 @@ def main(argv: list[str] | None = None) -> int:
         "weights": _weights,
         "study": _study,
         "check": lambda _: _check(),
+        "receptive-field": others.run_receptive_field,
+        "reconstruct": others.run_reconstruct,
     }[args.command]
     try:
         run(args)
