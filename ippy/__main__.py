@@ -95,17 +95,6 @@ def _read_kernel(path: Path) -> torch.Tensor:
     return torch.as_tensor(kernel)
 
 
-def _load(key: str, folder: Path | None) -> tuple[torch.nn.Module, Task]:
-    """A network and the task that its card names."""
-    try:
-        model = weights.load(key, weights_dir=folder)
-        return model, TASKS[weights.task_of(weights.read_card(key, folder))]
-    except FileNotFoundError:
-        if not Path(key).suffix:
-            find(key)  # of a name that nobody knows it says so, and not how to train it
-        raise
-
-
 def _common_task(tasks: dict[str, Task]) -> Task:
     """The task whose measurements all these networks take."""
     (first, task), *others = tasks.items()
@@ -121,7 +110,7 @@ def _common_task(tasks: dict[str, Task]) -> Task:
 def _evaluate(args: argparse.Namespace) -> None:
     networks, tasks = {}, {}
     for key in args.keys:
-        networks[key], tasks[key] = _load(key, args.weights_dir)
+        networks[key], tasks[key] = others.load_network(key, args.weights_dir)
     task = _common_task(tasks)
     if args.images is not None and args.images < 1:
         raise ValueError(f"--images is {args.images}; expected at least 1")

@@ -12,11 +12,18 @@ from tqdm import tqdm
 
 from ippy import evaluation, weights
 from ippy.files import atomic_write
+from ippy.networks import find
 from ippy.pictures import read_picture
 from ippy.receptive_field import ReceptiveField, TileOverlap, receptive_field, tile_overlap
-from ippy.tasks import TASKS
+from ippy.tasks import TASKS, Task
 
-__all__ = ["add_parsers", "imported_network", "run_receptive_field", "run_reconstruct"]
+__all__ = [
+    "add_parsers",
+    "imported_network",
+    "load_network",
+    "run_receptive_field",
+    "run_reconstruct",
+]
 
 
 def add_parsers(commands: Any) -> None:
@@ -53,6 +60,23 @@ def add_parsers(commands: Any) -> None:
     restore.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for results")
     restore.add_argument("--force", action="store_true", help="overwrite what is in the folder")
     restore.add_argument("--weights-dir", type=Path, help="folder; default: the book's weights")
+
+
+def load_network(key: str, folder: Path | None) -> tuple[nn.Module, Task]:
+    """A network of the book, or the path of its weights, and the task that its card names.
+
+    Raises:
+        FileNotFoundError: If there are no weights.
+        KeyError: If nobody knows a network of that name.
+        ValueError: As :func:`ippy.weights.load`.
+    """
+    try:
+        model = weights.load(key, weights_dir=folder)
+        return model, TASKS[weights.task_of(weights.read_card(key, folder))]
+    except FileNotFoundError:
+        if not Path(key).suffix:
+            find(key)  # of a name that nobody knows it says so, and not how to train it
+        raise
 
 
 def imported_network(name: str) -> nn.Module:
@@ -191,8 +215,7 @@ def run_reconstruct(args: argparse.Namespace) -> None:
             does not take pictures.
     """
     targets = _targets(args.files, args.out, args.force)
-    model = weights.load(args.key, weights_dir=args.weights_dir)
-    task = TASKS[weights.task_of(weights.read_card(args.key, args.weights_dir))]
+    model, task = load_network(args.key, args.weights_dir)
     operator = task.operator((64, 64))
     if operator.out_shape != operator.img_shape:
         raise ValueError(

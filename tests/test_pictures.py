@@ -1,4 +1,4 @@
-"""Pictures restored from the command line: depth, colours and transparency come back as they were."""
+"""Pictures restored from the command line, and receptive fields of networks that are imported."""
 
 import json
 
@@ -183,7 +183,8 @@ def flipped():
     class Flipped(nn.Module):
         def forward(self, x): return x.flip(3)
     return Flipped()
-def chain(): return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(4, 1, 3))
+def chain():
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(4, 1, 3))
 def needs(width): return nn.Conv2d(1, width, 3)
 number = 3
 def broken(): raise RuntimeError("two\\nlines")
@@ -203,7 +204,7 @@ def test_the_field_of_a_stranger_as_text_table_and_json(here, capsys):
     text = capsys.readouterr().out
     assert "field     8 × 8 pixels" in text and "31 × 30" not in text
     assert "outputs   30 × 28, every 2 × 2 pixels" in text
-    assert "overlap by 6 × 6 pixels" in text and "multiples of 2 × 2" in text
+    assert "overlap by 8 × 8 pixels" in text and "multiples of 2 × 2" in text
     assert cli.main([*command, "--table"]) == 0
     table = capsys.readouterr().out
     assert [line.split()[1] for line in table.splitlines()[:4]] == [
@@ -212,7 +213,7 @@ def test_the_field_of_a_stranger_as_text_table_and_json(here, capsys):
     assert cli.main([*command, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["height"], data["stride"], data["output"]) == ([8, 8], ["2", "2"], [30, 28])
-    assert data["tiles"]["height"]["pixels"] == 6
+    assert data["tiles"]["height"]["pixels"] == 8
     assert [row["operation"] for row in data["layers"]] == ["conv2d", "max_pool2d", "conv2d"]
 
 
