@@ -15,7 +15,7 @@ from ippy import evaluation, metrics, operators, paths, report, studies, trainin
 from ippy.files import atomic_write
 from ippy.images import sample_image
 from ippy.networks import NETWORKS, find
-from ippy.tasks import KERNEL, NOISE_LEVEL, SHAPE, TASKS, Task, measure, task_operator
+from ippy.tasks import KERNEL, NOISE_LEVEL, SHAPE, Task, measure, task_operator
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -121,5 +121,7 @@ def _check(image: Image.Image) -> None:
         raise ValueError(f"it holds {count} pictures; store them one by one")
     if image.mode not in MODES and not image.mode.startswith("I"):
         raise ValueError(f"its mode is {image.mode!r}")
-    if not image.mode.startswith("I") and any(";16" in str(tile[3]) for tile in image.tile):
+    if not image.mode.startswith("I") and any(
+        ";16" in str(tile[3]) for tile in getattr(image, "tile", [])
+    ):
         raise ValueError("it holds colours with 16 bits; convert it to 8 bits, or to grey")
