@@ -19,6 +19,9 @@ TRUNKS = [
     "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "googlenet", "inception_v3", "regnet_x_400mf",
     "regnet_y_400mf", "convnext_tiny",
 ]  # fmt: skip
+#: Looked at in every run; all where IPPY_PEERS is set, which takes minutes.
+EVERYDAY = ["vgg11", "resnet18", "squeezenet1_0", "mobilenet_v2", "shufflenet_v2_x0_5"]
+ALL = bool(os.environ.get("IPPY_PEERS"))
 #: Of these no corner sees the whole image, so that the comparison is one of numbers.
 LOCAL = {"alexnet", "vgg11", "vgg16", "resnet18", "resnet34", "resnet50", "squeezenet1_0"}
 #: What gives a map; all have a branch that sees the whole image but the first.
@@ -69,21 +72,21 @@ def agree(model: nn.Module, shape: tuple = SHAPE) -> int:
     return sum(box != (0, shape[2] - 1, 0, shape[3] - 1) for box in boxes)
 
 
-@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("name", TRUNKS if ALL else EVERYDAY)
 def test_trunks_of_classifiers(name):
     torch.manual_seed(0)
     smaller = agree(trunk(name))
     assert smaller or name not in LOCAL
 
 
-@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("name", TRUNKS if ALL else EVERYDAY[:2])
 def test_classifiers_see_the_whole_image(name):
     extra = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     field = receptive_field(getattr(library, name)(weights=None, **extra).eval(), (1, 3, 224, 224))
     assert field.global_layers and field.box((0, 0)) == (0, 223, 0, 223)
 
 
-@pytest.mark.parametrize("name", SEGMENTATION)
+@pytest.mark.parametrize("name", SEGMENTATION if ALL else SEGMENTATION[:1])
 def test_segmentation(name):
     agree(Map(name), (1, 3, 64, 256))
 
@@ -122,7 +125,7 @@ class LastMap(nn.Module):
         return y[-1] if isinstance(y, list | tuple) else y
 
 
-@pytest.mark.skipif(not os.environ.get("IPPY_PEERS"), reason="IPPY_PEERS is not set")
+@pytest.mark.skipif(not ALL, reason="IPPY_PEERS is not set")
 @pytest.mark.parametrize("name", PEERS)
 def test_networks_of_other_libraries(name):
     module, function, arguments, options = PEERS[name]
