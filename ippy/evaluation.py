@@ -39,7 +39,7 @@ def reconstruct(
         y_delta: What it is given, (N, C, H, W).
         batch_size: Images handled at a time.
         tile: Larger images, in height or width (pixels), are handled in tiles of this side, one
-            at a time, by :func:`ippy.receptive_field.apply_in_tiles`: memory is bounded, and the
+            at a time, by :func:`~ippy.receptive_field.apply_in_tiles`: memory is bounded, and the
             result differs by rounding errors only. None: images are handled whole.
 
     Returns:

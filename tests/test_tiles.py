@@ -180,5 +180,5 @@ def test_a_large_image_needs_the_memory_of_its_tiles(tmp_path):
 
     (whole, expected), (parts, found) = peak(0), peak(512)
     assert (found - expected).abs().max() < 1e-5
-    assert whole > 350  # sixteen maps of 16 MB and more at the finest level
+    assert whole > 200  # a dozen maps of 16 MB and more at the finest level
     assert parts < whole / 3
