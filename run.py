@@ -421,7 +421,7 @@ def test(args: list) -> int:
         spread = ["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder"]
         args = [*spread, "tests", "ippy", "book", *args]
     command = [venv_python(), "-m", "pytest", "--doctest-modules", "--nbval"]
-    command += ["--nbval-current-env", "--nbval-cell-timeout=300", *args]
+    command += ["-p", "tools.figures", "--nbval-current-env", "--nbval-cell-timeout=300", *args]
     return call(command, drop=clear) or int(bool(failed))
 
 

@@ -1,4 +1,4 @@
-"""``python -m ippy train | evaluate | study | weights | check``: from the command line."""
+"""``python -m ippy train | evaluate | study | …``: everything from the command line."""
 
 import argparse
 import json
@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ippy import commands as others
 from ippy import evaluation, metrics, operators, paths, report, studies, training, weights
 from ippy.files import atomic_write
 from ippy.images import sample_image
 from ippy.networks import NETWORKS, find
-from ippy.tasks import KERNEL, NOISE_LEVEL, SHAPE, TASKS, Task, measure, task_operator
+from ippy.tasks import KERNEL, NOISE_LEVEL, SHAPE, Task, measure, task_operator
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"folder; default: the book's weights, for a table {paths.output_dir().name}/",
     )
     commands.add_parser("check", help="verify the weights and reconstruct one image")
+    others.add_parsers(commands)
     return parser
 
 
@@ -93,17 +95,6 @@ def _read_kernel(path: Path) -> torch.Tensor:
     return torch.as_tensor(kernel)
 
 
-def _load(key: str, folder: Path | None) -> tuple[torch.nn.Module, Task]:
-    """A network and the task that its card names."""
-    try:
-        model = weights.load(key, weights_dir=folder)
-        return model, TASKS[weights.task_of(weights.read_card(key, folder))]
-    except FileNotFoundError:
-        if not Path(key).suffix:
-            find(key)  # of a name that nobody knows it says so, and not how to train it
-        raise
-
-
 def _common_task(tasks: dict[str, Task]) -> Task:
     """The task whose measurements all these networks take."""
     (first, task), *others = tasks.items()
@@ -119,7 +110,7 @@ def _common_task(tasks: dict[str, Task]) -> Task:
 def _evaluate(args: argparse.Namespace) -> None:
     networks, tasks = {}, {}
     for key in args.keys:
-        networks[key], tasks[key] = _load(key, args.weights_dir)
+        networks[key], tasks[key] = others.load_network(key, args.weights_dir)
     task = _common_task(tasks)
     if args.images is not None and args.images < 1:
         raise ValueError(f"--images is {args.images}; expected at least 1")
@@ -211,6 +202,8 @@ def main(argv: list[str] | None = None) -> int:
         "weights": _weights,
         "study": _study,
         "check": lambda _: _check(),
+        "receptive-field": others.run_receptive_field,
+        "reconstruct": others.run_reconstruct,
     }[args.command]
     try:
         run(args)

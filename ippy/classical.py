@@ -110,7 +110,7 @@ def total_variation(
         z = z if bounds is None else z.clamp_(*bounds)
         ahead = torch.lerp(x, z, 2.0)  # 2 z - x
         # the dual variable of the data: the minimum of a parabola, (p + sigma r) / (1 + sigma)
-        r = K(ahead).sub_(y)
+        r = K(ahead) - y  # not in place: it may be a view of the image
         p.mul_(1 - relax + relax * keep).add_(r, alpha=relax * keep * sigma_p)
         # that of the gradient: projected onto the discs |q| <= lam
         q_new = grad(ahead).mul_(sigma_q).add_(q)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ippy import classical, datasets, metrics, results
 from ippy.operators import CTProjector, Gradient, Operator
+from ippy.receptive_field import apply_in_tiles
 from ippy.tasks import NOISE_LEVEL, SHAPE, TASKS, Task
 from ippy.tasks import measure as measure  # where readers of the first edition find it
 
@@ -28,9 +29,31 @@ _DEBLURRING = TASKS["deblurring"]
 
 
 @torch.no_grad()
-def reconstruct(model: nn.Module, y_delta: Tensor, batch_size: int = 4) -> Tensor:
-    """Apply a network in evaluation mode, float32, in small batches: (N, C, H, W) to the same."""
+def reconstruct(
+    model: nn.Module, y_delta: Tensor, batch_size: int = 4, *, tile: int | None = 1024
+) -> Tensor:
+    """Apply a network in evaluation mode, float32, in small batches or in tiles.
+
+    Args:
+        model: Network from (N, C, H, W) to the same size.
+        y_delta: What it is given, (N, C, H, W).
+        batch_size: Images handled at a time.
+        tile: Larger images, in height or width (pixels), are handled in tiles of this side, one
+            at a time, by :func:`~ippy.receptive_field.apply_in_tiles`: memory is bounded, and the
+            result differs by rounding errors only. None: images are handled whole.
+
+    Returns:
+        Reconstructions (N, C, H, W) on the CPU.
+
+    Raises:
+        ValueError: If an image is larger than a tile, and the network cannot be applied in tiles.
+    """
     model.eval()
+    if tile is not None and max(y_delta.shape[-2:]) > tile:
+        try:
+            return apply_in_tiles(model, y_delta.cpu(), tile)
+        except NotImplementedError as error:
+            raise ValueError(f"{error}; or reconstruct whole images, with tile=None") from error
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     return torch.cat([model(part.to(device)).cpu() for part in y_delta.split(batch_size)])
 

@@ -125,9 +125,16 @@ class Recipe:
     def quick(self) -> "Recipe":
         """The short version that trains live in a lecture, on fewer images and smaller crops."""
         data = {**self.data, "n_images": 200}
-        small = {"crop": 64, "last_crop": None, "batch_size": min(4, self.batch_size)}
-        short = {"steps": self.quick_steps, "val_every": 25, "val_images": 4}
-        return replace(self, **small, **short, data=data)
+        return replace(
+            self,
+            crop=64,
+            last_crop=None,
+            batch_size=min(4, self.batch_size),
+            steps=self.quick_steps,
+            val_every=25,
+            val_images=4,
+            data=data,
+        )
 
     def squares(self, step: int) -> tuple[int | None, int]:
         """Side of the squares of a step, and their number."""

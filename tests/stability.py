@@ -46,7 +46,8 @@ def environment(folder: Path, name: str) -> Path:
 def run(python: Path, notebooks: list, threads: int) -> dict:
     """Run the notebooks in this order; what pytest counted, and which cells failed."""
     command = [str(python), "-m", "pytest", "--nbval", "--nbval-current-env", "-p", "no:randomly"]
-    command += ["-p", "no:cacheprovider", "--nbval-cell-timeout=600", *map(str, notebooks)]
+    command += ["-p", "tools.figures", "-p", "no:cacheprovider", "--nbval-cell-timeout=600"]
+    command += map(str, notebooks)
     clear = ("IPPY_TRAIN", "IPPY_PRECISION", "MPLBACKEND")
     variables = {name: value for name, value in os.environ.items() if name not in clear}
     variables |= {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}

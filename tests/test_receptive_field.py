@@ -306,6 +306,113 @@ def test_what_cannot_be_followed_is_named(model, shape, error, words):
         receptive_field(model, shape)
 
 
+class Layout(nn.Module):
+    """A 3 x 3 convolution, then a function that gives (N, 4, H, W) or the like again."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.conv, self.function = nn.Conv2d(1, 4, 3, padding=1), function
+        self.dense, self.norm = nn.Linear(4, 4), nn.LayerNorm(4)
+        self.mix = nn.Conv2d(16, 16, 1)
+        self.last = nn.Conv2d(4, 1, (3, 5), padding=(1, 2))
+
+    def forward(self, x):
+        return self.last(self.function(self, self.conv(x)))
+
+
+def normalised_last(net, x):  # as ConvNeXt
+    x = net.norm(x.permute(0, 2, 3, 1))
+    return (x + net.dense(x)).permute(0, 3, 1, 2)
+
+
+def shuffled(net, x):  # as ShuffleNet
+    n, c, h, w = x.shape
+    return x.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, c, h, w)
+
+
+def squeezed(net, x):  # a gate whose weights are made in another layout
+    gate = net.dense(x.mean((2, 3))).softmax(-1)
+    return x * gate[:, :, None, None]
+
+
+LAYOUTS = {
+    "channels last": normalised_last,
+    "shuffle": shuffled,
+    "native shuffle": lambda net, x: F.channel_shuffle(x, 2),
+    "stack": lambda net, x: torch.stack([x, F.avg_pool2d(x, 3, 1, 1)]).sum(0),
+    "stack behind": lambda net, x: torch.stack([x, F.avg_pool2d(x, 3, 1, 1)], -1).mean(-1),
+    "select": lambda net, x: torch.stack([x[:, 0], x[:, 2]], 1).repeat(1, 2, 1, 1),
+    "unbind": lambda net, x: torch.stack(list(x.unbind(1))[::-1], 1),
+    "unshuffle": lambda net, x: F.pixel_shuffle(net.mix(F.pixel_unshuffle(x, 2)), 2),
+    "exact nearest": lambda net, x: F.interpolate(
+        F.avg_pool2d(x, 2), scale_factor=2, mode="nearest-exact"
+    ),
+    "flattened channels": lambda net, x: x.unflatten(1, (2, 2)).flatten(1, 2),
+    "channel means": lambda net, x: x * x.mean(1, keepdim=True) + x.sum(1)[:, None],
+    "channels padded": lambda net, x: F.pad(x, (0, 0, 0, 0, 1, 0))[:, 1:],
+    "softmax over channels": lambda net, x: x * F.softmax(x, 1),
+    "group of channels": lambda net, x: F.glu(torch.cat([x, x], 1), 1),
+}
+
+
+@pytest.mark.parametrize("function", LAYOUTS.values(), ids=LAYOUTS)
+def test_height_and_width_are_followed_through_other_layouts(function):
+    model, shape = Layout(function).eval(), (1, 1, 24, 30)
+    field = receptive_field(model, shape)
+    assert field.output_size == shape[2:] and not field.global_layers
+    positions = [(8, 9), (11, 14), (12, 15), (13, 20), (0, 0), (23, 29), (0, 17)]
+    assert [field.box(p) for p in positions] == measured(model, shape, positions)
+
+
+GLOBAL_BRANCHES = {
+    "gate": squeezed,
+    "upsampled": lambda net, x: (
+        x + F.interpolate(F.adaptive_avg_pool2d(x, 1), size=x.shape[2:], mode="bilinear")
+    ),
+    "expanded": lambda net, x: x * F.adaptive_avg_pool2d(x, 1).expand(-1, -1, 24, 30),
+    "group norm": lambda net, x: F.group_norm(x, 2),
+    "layer norm over the map": lambda net, x: F.layer_norm(x, x.shape[1:]),
+}
+
+
+@pytest.mark.parametrize("function", GLOBAL_BRANCHES.values(), ids=GLOBAL_BRANCHES)
+def test_a_branch_that_sees_the_whole_image_comes_from_inside_it(function):
+    model, shape = Layout(function).eval(), (1, 1, 24, 30)
+    field = receptive_field(model, shape)
+    positions = [(8, 9), (11, 14), (12, 15), (13, 20), (1, 28)]
+    assert len(field.global_layers) == 1 and field.stride == (1, 1)
+    assert all(field.is_interior(p) for p in positions[:4])
+    assert [field.box(p) for p in positions] == measured(model, shape, positions)
+    assert (field.height, field.width) == ((24, 24), (30, 30))
+
+
+POSITIONAL = {
+    "aligned corners": lambda net, x: F.interpolate(
+        F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear", align_corners=True
+    ),
+    "a fraction": lambda net, x: F.interpolate(x, size=(36, 45), mode="nearest"),
+    "adaptive pooling": lambda net, x: F.adaptive_avg_pool2d(x, (7, 9)),
+    "circular padding": lambda net, x: F.pad(x, (1, 1, 1, 1), mode="circular"),
+    "coordinates": lambda net, x: x + torch.linspace(0, 1, x.shape[3]),
+}
+
+
+@pytest.mark.parametrize("function", POSITIONAL.values(), ids=POSITIONAL)
+def test_layers_that_know_their_place_are_named(function):
+    field = receptive_field(Layout(function).eval(), (1, 1, 24, 30))
+    assert len(field.positional_layers) == 1 and not field.global_layers
+    assert receptive_field(Layout(shuffled).eval(), (1, 1, 24, 30)).positional_layers == ()
+
+
+def test_attention_over_windows_is_refused_by_name():
+    def windows(net, x):  # as Swin: each axis falls apart into windows and places within
+        n, c, h, w = x.shape
+        return x.view(n, c, h // 6, 6, w // 6, 6).mean(3).mean(4)
+
+    with pytest.raises(NotImplementedError, match="no rule for aten.view"):
+        receptive_field(Layout(windows), (1, 1, 24, 30))
+
+
 def test_a_part_written_in_place_is_not_guessed():
     def write(x):
         y = 2 * x
@@ -384,4 +491,4 @@ def test_measured_leaves_the_model_alone_and_refuses_what_it_cannot_linearise():
     measured(model, (1, 1, 20, 20))
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     with pytest.raises(NotImplementedError, match="no linear twin"):
-        measured(nn.MaxPool2d(2, ceil_mode=True), (1, 1, 9, 9))
+        measured(nn.MaxPool2d(2, dilation=2, ceil_mode=True), (1, 1, 9, 9))

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ippy.receptive_field.rules import Axis, Node, label, operation
+from ippy.receptive_field.axes import Axis
+from ippy.receptive_field.rules import Node, label, operation
 
 __all__ = ["Box", "ReceptiveField", "receptive_field", "recursion"]
 
@@ -66,14 +67,17 @@ class Box(NamedTuple):
 class ReceptiveField:
     """Receptive field of a network, as :func:`receptive_field` returns it.
 
-    ``stride`` is the distance in input pixels between neighbouring outputs (height, width), and
-    ``global_layers`` names the layers that see the whole image.
+    ``stride`` is the distance in input pixels between neighbouring outputs (height, width),
+    ``global_layers`` names the layers that see the whole image, and ``positional_layers`` those
+    whose result depends on the place in the image or on its size: resampling by a fraction or with
+    aligned corners, adaptive pooling, circular padding, a fixed map that is added.
     """
 
     input_size: tuple[int, int]
     output_size: tuple[int, int]
     stride: tuple[Fraction, Fraction]
     global_layers: tuple[str, ...]
+    positional_layers: tuple[str, ...]
     rows: tuple[dict, ...]
     axes: tuple[Axis, Axis]
 
@@ -126,7 +130,8 @@ def receptive_field(
     plane (global pooling, normalisation over space, a linear layer on the flattened map) are named
     in ``global_layers``, and everything behind them sees the whole image. Batch normalisation is
     one of them only in training mode, ``model.train()``. The field of a union of branches is
-    given as its bounding box.
+    given as its bounding box. Where a map that is padded with zeros is joined with another, the
+    box of an output at the border may be larger than what it sees.
 
     Args:
         model: Network from (N, C, H, W) to (N, C', H', W'), or to (N, F) behind a global layer.
@@ -158,16 +163,22 @@ def receptive_field(
             f"{type(model).__name__} returns {len(signature.user_outputs)} outputs, and each has a "
             "receptive field of its own; wrap the network so that it returns one of them"
         )
-    reach, rows, global_layers = {}, [], []
+    reach, rows, global_layers, positional_layers = {}, [], [], []
     for node in exported.graph.nodes:
         if node.op == "placeholder" and node.name == signature.user_inputs[0]:
-            reach[node] = [Axis(torch.eye(n + 1, n)[:, None]) for n in input_shape[2:]]
+            sizes = zip(input_shape[2:], (-2, -1), strict=True)
+            reach[node] = [Axis(torch.eye(n + 1, n)[:, None], dim=dim) for n, dim in sizes]
         inputs = [reach[source] for source in node.all_input_nodes if source in reach]
         if node.op != "call_function" or not inputs or "assert" in str(node.target):
             continue
         if not isinstance(node.meta["val"], Tensor | list | tuple):
             continue
-        seen = Node(node, inputs)
+        others = [
+            source.meta["val"].shape
+            for source in node.all_input_nodes
+            if source not in reach and isinstance(source.meta.get("val"), Tensor)
+        ]
+        seen = Node(node, inputs, others)
         axes = seen.reach()
         if axes is None:
             raise NotImplementedError(
@@ -178,19 +189,28 @@ def receptive_field(
         reach[node] = axes
         if seen.is_global:
             global_layers.append(label(node))
-        sizes = dict(zip(("height", "width"), (axis.extremes() for axis in axes), strict=True))
+        if seen.is_positional:
+            positional_layers.append(label(node))
+        extents = dict(zip(("height", "width"), (axis.extremes() for axis in axes), strict=True))
         jumps = tuple(axis.jump for axis in axes)
         facts = {"layer": label(node), "operation": operation(node), "size": seen.size}
-        rows.append({**facts, **sizes, "stride": jumps})
+        rows.append({**facts, **extents, "stride": jumps})
     axes = next((reach[node] for node in reach if node.name == signature.user_outputs[0]), None)
     if axes is None:
         raise ValueError(f"the output of {type(model).__name__} does not depend on its input")
     height, width = axes
+    if any(not axis.flat and axis.dim != dim for axis, dim in zip(axes, (-2, -1), strict=True)):
+        last = next(node for node in reach if node.name == signature.user_outputs[0])
+        raise NotImplementedError(
+            f"{last.target} of layer {label(last)!r} returns height and width in dimensions "
+            f"{height.dim} and {width.dim}; let the network return (N, C, H, W)"
+        )
     return ReceptiveField(
         (input_shape[2], input_shape[3]),
         (height.matrix.shape[2], width.matrix.shape[2]),
         (height.jump, width.jump),
         tuple(global_layers),
+        tuple(positional_layers),
         tuple(rows),
         (height, width),
     )

@@ -11,23 +11,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ippy.receptive_field.axes import pair
 from ippy.receptive_field.exact import Box
-from ippy.receptive_field.rules import pair
 
 __all__ = ["measured"]
 
 
+# What is replaced by the identity; of all of it an output depends on the pixel itself only.
+_POINTWISE = {"relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softmax", "mish"}
+_POINTWISE |= {"dropout", "dropout2d", "hardtanh", "relu6", "softplus", "prelu", "hardswish"}
+_POINTWISE |= {"hardsigmoid", "selu", "celu"}
+
+
 class _Linearised(TorchFunctionMode):
-    """Activations and dropout become the identity, maxima over windows become means."""
+    """Activations are the identity, maxima are means, and normalisation adds a mean."""
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         name, kwargs = getattr(func, "__name__", "").rstrip("_"), kwargs or {}
-        if name in ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softmax"):
+        if name in _POINTWISE:
             return args[0]
-        if name in ("dropout", "dropout2d", "hardtanh", "relu6", "softplus", "prelu"):
-            return args[0]
+        if name == "layer_norm":
+            return args[0] + args[0].mean(tuple(range(-len(args[1]), 0)), keepdim=True)
+        if name in ("group_norm", "instance_norm"):
+            return args[0] + args[0].mean((2, 3), keepdim=True)
         if name in ("max_pool2d", "_max_pool2d"):
             return _mean_pool(*args, **kwargs)
         return func(*args, **kwargs)
@@ -42,9 +50,11 @@ def _mean_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Tensor:
-    if ceil_mode or return_indices:
+    if return_indices or ceil_mode and pair(dilation) != (1, 1):
         raise NotImplementedError("measured has no linear twin for this max-pooling")
     channels, kernel = x.shape[1], pair(kernel_size)
+    if ceil_mode:
+        return F.avg_pool2d(x, kernel, stride or kernel, padding, ceil_mode=True)
     weight = x.new_full((channels, 1, *kernel), 1 / (kernel[0] * kernel[1]))
     return F.conv2d(x, weight, None, stride or kernel, padding, dilation, channels)
 
@@ -69,7 +79,7 @@ def measured(
         One :class:`Box` per position.
 
     Raises:
-        NotImplementedError: If a max-pooling returns its indices or rounds sizes up.
+        NotImplementedError: If a max-pooling returns its indices, or is dilated and rounds up.
     """
     linear = copy.deepcopy(model).double().cpu()
     generator = torch.Generator().manual_seed(0)
@@ -78,7 +88,7 @@ def measured(
             if tensor.ndim > 1:  # about a weighted mean of what it reads
                 tensor.uniform_(0.5, 1, generator=generator).div_(tensor[0].numel())
             elif tensor.is_floating_point():
-                tensor.fill_(float(name.endswith(("weight", "running_var"))))
+                tensor.fill_(float(not name.endswith(("bias", "running_mean"))))
         with _Linearised():
             size = linear(torch.zeros(1, *input_shape[1:]).double()).shape[2:]
     if positions is None:

@@ -144,7 +144,7 @@ def perform(
         values = json.loads(json.dumps(run.compute()))  # as it will be read
         if twice := set(values) & {*run.fields, *_ABOUT}:
             raise ValueError(f"study {name}: {', '.join(sorted(twice))} is a field and a value")
-        about = {"depends": run.depends, "sources": run.sources}
+        about: dict[str, object] = {"depends": run.depends, "sources": run.sources}
         about["seconds"] = round(time.perf_counter() - clock, 1)
         if machine != old.get("machine", machine):
             about["machine"] = machine

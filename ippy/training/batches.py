@@ -1,7 +1,7 @@
 """Batches of training: what a network is given and what is wanted, as functions of the step."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from typing import NamedTuple
 
@@ -77,13 +77,13 @@ class MeasuredCrops:
                 "batch(step) that gives a network images, such as K.adjoint(y_delta)"
             )
 
-    def to(self, device: torch.device | str) -> "MeasuredCrops":
+    def to(self, device: torch.device | str) -> "MeasuredCrops | CropsOnGPU":
         """The same batches, made on this device."""
         if torch.device(device).type == "cpu":
             return self
         return CropsOnGPU(self, torch.device(device))
 
-    def draw(self, step: int) -> "_Draw":
+    def _draw(self, step: int) -> "_Draw":
         """What is random about a step, but its noise, which the generator draws next."""
         recipe, generator = self.recipe, generator_for(self.recipe.seed, step)
         side, n = recipe.squares(step)
@@ -95,12 +95,12 @@ class MeasuredCrops:
         # one square of each image, at a place of its own
         height, width = self.images.shape[2:]
         if side is None or side >= min(height, width):
-            return _Draw(index, axes, None, None, generator)
+            return _Draw(index, axes, None, generator)
         beyond = side - 1 - recipe.margin if recipe.borders else 0
         corners = [_places(length, side, beyond, n, generator) for length in (height, width)]
-        return _Draw(index, axes, side, torch.stack(corners), generator)
+        return _Draw(index, axes, (side, torch.stack(corners)), generator)
 
-    def where(self, corners: Sequence[Tensor], side: int) -> tuple[Tensor, ...]:
+    def _where(self, corners: Tensor, side: int) -> tuple[Tensor, ...]:
         """Where the loss is taken, (n, 1, side, side); nothing if everywhere."""
         if not self.recipe.margin:
             return ()
@@ -115,15 +115,14 @@ class MeasuredCrops:
 
         With a margin also where the loss is taken, (batch_size, 1, crop, crop).
         """
-        drawn = self.draw(step)
-        x = self.images.index_select(0, drawn.index).flip(drawn.axes) / 255
+        drawn = self._draw(step)
+        x = self.images.index_select(0, drawn.images).flip(drawn.axes) / 255
         operator, noise_level = _at(self.forward, step, self.recipe.noise_level)
         y_delta = measure(x, operator, noise_level, generator=drawn.generator)
-        if drawn.corners is None:
+        if drawn.square is None:
             return y_delta, x
-        side = drawn.side
-        squares = _cut(y_delta, drawn.corners, side), _cut(x, drawn.corners, side)
-        return *squares, *self.where(drawn.corners, side)
+        side, corners = drawn.square
+        return _cut(y_delta, corners, side), _cut(x, corners, side), *self._where(corners, side)
 
     @torch.no_grad()
     def identity(self) -> dict[str, str]:
@@ -143,10 +142,9 @@ class MeasuredCrops:
 class _Draw(NamedTuple):
     """What is random about a step: images, mirrored axes, side and corners (2, n) of squares."""
 
-    index: Tensor
+    images: Tensor
     axes: list[int]
-    side: int | None
-    corners: Tensor | None
+    square: tuple[int, Tensor] | None
     generator: torch.Generator
 
 
@@ -187,20 +185,21 @@ class CropsOnGPU:
         crops, level = self.crops, self.crops.recipe.noise_level
         own = _at(crops.forward, steps[0], level)[0]
         operator = deepcopy(own).to(self.device)
-        draws = [crops.draw(step) for step in steps]
-        n, side = len(draws[0].index), draws[0].side
-        index = torch.cat([drawn.index for drawn in draws]).to(self.device)
+        draws = [crops._draw(step) for step in steps]
+        n, squares = len(draws[0].images), [drawn.square for drawn in draws if drawn.square]
+        index = torch.cat([drawn.images for drawn in draws]).to(self.device)
         flips = torch.tensor([[axis in drawn.axes for axis in (2, 3)] for drawn in draws])
         flips = flips.repeat_interleave(n, 0).to(self.device)  # (steps * n, 2)
         where: tuple[Tensor, ...] = ()
-        if side is None:
+        if not squares:
             x = _mirrored(self.images[index], flips) / 255
             y = operator(x)
             size = _size(y)
         else:
-            at = torch.cat([drawn.corners for drawn in draws], 1).to(self.device)
+            side = squares[0][0]
+            at = torch.cat([corners for _, corners in squares], 1).to(self.device)
             x, y = self._squares(operator, index, flips, at, side)
-            where = crops.where(at, side)
+            where = crops._where(at, side)
             if len(steps) > 1:  # so many that all images are worth measuring once
                 size = self._sizes(own, operator)[flips[:, 0].int(), flips[:, 1].int(), index]
             else:
@@ -278,7 +277,7 @@ def _counted(first: Tensor, length: int, side: int, margin: int) -> Tensor:
     return (at >= low) & (at < high)
 
 
-def _cut(images: Tensor, corners: Sequence[Tensor], side: int) -> Tensor:
+def _cut(images: Tensor, corners: Tensor, side: int) -> Tensor:
     """From each image the square of this side whose top left pixel is (row, column)."""
     inside = torch.arange(side, device=images.device)
     rows, columns = (corner[:, None] + inside for corner in corners)  # (N, side)

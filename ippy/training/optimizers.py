@@ -1,6 +1,7 @@
 """The optimiser of a recipe, and its learning rate from step to step."""
 
 import inspect
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +27,7 @@ def optimizer_for(model: nn.Module, recipe: Recipe) -> Optimizer:
     if not (isinstance(made, type) and issubclass(made, Optimizer)):
         raise ValueError(f"torch.optim has no optimiser {recipe.optimizer!r}; 'Adam' is one")
     known, device = inspect.signature(made).parameters, next(model.parameters()).device
-    options = {"fused": True} if "fused" in known else {}
+    options: dict[str, Any] = {"fused": True} if "fused" in known else {}
     if device.type == "cuda" and "capturable" in known:
         options["capturable"] = True
     shares: dict[float, list[nn.Parameter]] = {}
