@@ -34,13 +34,13 @@ def runs() -> list[Run]:
     return [Run({"noise_level": level}, partial(_search, level), depends) for level in NOISE_LEVELS]
 
 
-def summarise(runs: list[dict]) -> dict:
+def summarise(runs: list[dict], lambdas: dict[str, list[float]] = LAMBDAS) -> dict:
     """The parameters that were tried, and the best of each method for each noise level."""
     chosen = {
         f"{run['noise_level']:g}": {
-            method: LAMBDAS[method][max(range(len(psnr)), key=psnr.__getitem__)]
+            method: lambdas[method][max(range(len(psnr)), key=psnr.__getitem__)]
             for method, psnr in run["psnr"].items()
         }
         for run in runs
     }
-    return {"lambdas": LAMBDAS, "chosen": chosen}
+    return {"lambdas": lambdas, "chosen": chosen}

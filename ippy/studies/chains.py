@@ -6,20 +6,11 @@ import torch
 from torch import nn
 
 from ippy import datasets, training
-from ippy.models import SimpleCNN, identity_init
+from ippy.models import SimpleCNN, he_init, identity_init
 from ippy.networks import Recipe
 from ippy.tasks import SHAPE, task_operator
 
-__all__ = ["SMALL", "Chain", "DeepChain", "fit", "he_init", "images_of", "three_layers"]
-
-
-def he_init(model: nn.Module) -> None:
-    """Initialise all convolutions after He et al. (ICCV 2015), biases with zero."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+__all__ = ["SMALL", "Chain", "DeepChain", "fit", "images_of", "three_layers"]
 
 
 class Chain(nn.Module):

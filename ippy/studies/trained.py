@@ -19,7 +19,7 @@ from ippy.networks import NETWORKS, Recipe, find
 from ippy.operators import Blurring
 from ippy.seeds import generator_for
 from ippy.studies import sources
-from ippy.studies.chains import Chain, he_init
+from ippy.studies.chains import Chain
 from ippy.studies.runner import identity
 from ippy.tasks import SHAPE, task_operator
 
@@ -106,7 +106,7 @@ class Variant:
         start = "default" if he else self.start or recipe.init
         model = replace(recipe, model_args=args, init=start).build()
         if he:
-            he_init(model)
+            models.he_init(model)
         return _global(model) if self.global_skip else model
 
 
