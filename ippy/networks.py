@@ -38,8 +38,7 @@ class Recipe:
         borders: Whether the image's own border is drawn as often as its interior.
         flips: Whether half of the batches are mirrored, in each direction.
         init: ``"default"`` (PyTorch's), ``"identity"`` (:func:`ippy.models.identity_init`),
-            ``"he_identity"`` (:func:`ippy.models.he_identity_init`), ``"he_quiet"`` (the same with
-            its argument ``quiet``) or ``"he_zero"``
+            ``"he_identity"`` (:func:`ippy.models.he_identity_init`) or ``"he_zero"``
             (:func:`ippy.models.zero_output_init`).
         optimizer: Class of :mod:`torch.optim`.
         optimizer_args: Its arguments besides the learning rate.
@@ -86,7 +85,7 @@ class Recipe:
     def __post_init__(self) -> None:
         known: dict[str, tuple[str, ...]]
         known = {"schedule": ("one_cycle", "constant"), "task": tuple(TASKS)}
-        known |= {"init": ("default", "identity", "he_identity", "he_quiet", "he_zero")}
+        known |= {"init": ("default", "identity", "he_identity", "he_zero")}
         for name, values in known.items():
             if getattr(self, name) not in values:
                 choice = " or ".join(map(repr, values))
@@ -116,8 +115,8 @@ class Recipe:
         model = getattr(models, self.model)(**self.model_args)
         if self.init == "identity":
             models.identity_init(model)
-        elif self.init in ("he_identity", "he_quiet"):
-            models.he_identity_init(model, quiet=self.init == "he_quiet")
+        elif self.init == "he_identity":
+            models.he_identity_init(model)
         elif self.init == "he_zero":
             models.zero_output_init(model)
         return model

@@ -105,6 +105,15 @@ def test_layers_with_many_inputs_learn_more_slowly_where_a_recipe_says_so():
     assert len(plain.param_groups) == 1
 
 
+@pytest.mark.parametrize("by_fan_in", [False, True])
+def test_layers_that_share_a_weight_are_trained(by_fan_in):
+    model = nn.Sequential(*(nn.Conv2d(1, 1, 3, padding=1) for _ in range(2)))
+    model[1].weight = model[0].weight
+    optimizer = optimizer_for(model, replace(RECIPE, rate_by_fan_in=by_fan_in))
+    listed = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(listed) == sorted(map(id, model.parameters()))
+
+
 def test_another_optimiser_is_named_or_made():
     other = fit(replace(RECIPE, optimizer="AdamW", optimizer_args={"weight_decay": 0.5}))[0]
     assert not same(other, fit()[0])

@@ -1,7 +1,12 @@
 """The networks of the book: pure ``nn.Module`` classes, without training code or file access."""
 
 from ippy.models.cnn import ResCNN, SimpleCNN
-from ippy.models.initialisation import he_identity_init, identity_init, zero_output_init
+from ippy.models.initialisation import (
+    he_identity_init,
+    he_init,
+    identity_init,
+    zero_output_init,
+)
 from ippy.models.unet import (
     AttentionGate,
     AttentionUNet,
@@ -36,6 +41,7 @@ __all__ = [
     "UpBlock",
     "UpBlock3d",
     "he_identity_init",
+    "he_init",
     "identity_init",
     "zero_output_init",
 ]

@@ -6,7 +6,7 @@ from torch import nn
 from ippy.models.cnn import SimpleCNN
 from ippy.models.unet import AttentionGate, DoubleConv, ResidualDoubleConv
 
-__all__ = ["he_identity_init", "identity_init", "zero_output_init"]
+__all__ = ["he_identity_init", "he_init", "identity_init", "zero_output_init"]
 
 
 def identity_init(model: nn.Module, residual: bool = False) -> None:
@@ -52,7 +52,7 @@ def identity_init(model: nn.Module, residual: bool = False) -> None:
             conv.weight[0, 0, middle, middle] = last_scale if conv is chain[-1] else 1
 
 
-def he_identity_init(model: nn.Module, quiet: bool = False) -> None:
+def he_identity_init(model: nn.Module) -> None:
     """Make a UNet the identity (for non-negative images), with a signal at all its levels.
 
     PyTorch's own initialisation lets the signal shrink from layer to layer, until the deepest level
@@ -61,9 +61,6 @@ def he_identity_init(model: nn.Module, quiet: bool = False) -> None:
 
     Args:
         model: A UNet as :func:`identity_init` takes it.
-        quiet: Whether transposed convolutions start with zeros, so that a level is heard above only
-            once what it says is of use. What is random disturbs the levels above, and a network
-            gets rid of it by switching the level off.
 
     Raises:
         TypeError: For any other network.
@@ -76,7 +73,7 @@ def he_identity_init(model: nn.Module, quiet: bool = False) -> None:
     """
     if type(model) is SimpleCNN:
         raise TypeError("no such initialisation for SimpleCNN, which has one level: identity_init")
-    _he_init(model)
+    he_init(model)
     identity_init(model)
     out_conv = model.get_submodule("out_conv")
     assert isinstance(out_conv, nn.Conv2d)  # identity_init has seen it
@@ -107,12 +104,12 @@ def zero_output_init(model: nn.Module) -> None:
             f"{type(model).__name__} has no last layer out_conv that could start at zero; use a "
             "UNet, or another initialisation"
         )
-    _he_init(model)
+    he_init(model)
     _silence(out_conv, slice(None))
 
 
-def _he_init(model: nn.Module) -> None:
-    """Start all convolutions as He et al. do, with biases of zero."""
+def he_init(model: nn.Module) -> None:
+    """Initialise all convolutions after He et al. (ICCV 2015, Eq. 10), biases with zero."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

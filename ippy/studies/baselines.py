@@ -59,21 +59,22 @@ def runs() -> list[Run]:
     ]
 
 
-def _best(psnr: dict[str, list[float]]) -> dict[str, float]:
+def _best(psnr: dict[str, list[float]], lambdas: dict[str, list[float]]) -> dict[str, float]:
     """The parameter of each method with the largest PSNR."""
     return {
-        method: LAMBDAS[method][max(range(len(values)), key=values.__getitem__)]
+        method: lambdas[method][max(range(len(values)), key=values.__getitem__)]
         for method, values in psnr.items()
     }
 
 
-def summarise(runs: list[dict]) -> dict:
+def summarise(runs: list[dict], lambdas: dict[str, list[float]] = LAMBDAS) -> dict:
     """The parameters that were tried, and the best of each method for each noise level."""
-    chosen = {f"{run['noise_level']:g}": _best(run["psnr"]) for run in runs}
+    chosen = {f"{run['noise_level']:g}": _best(run["psnr"], lambdas) for run in runs}
     by_family = {
         f"{run['noise_level']:g}": {
-            kind: _best(psnr) for kind, psnr in run["psnr_by_family"].items()
+            kind: _best(psnr, lambdas) for kind, psnr in run["psnr_by_family"].items()
         }
         for run in runs
+        if "psnr_by_family" in run
     }
-    return {"lambdas": LAMBDAS, "chosen": chosen, "chosen_by_family": by_family}
+    return {"lambdas": lambdas, "chosen": chosen, "chosen_by_family": by_family}

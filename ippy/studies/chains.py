@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ippy import datasets, training
-from ippy.models import SimpleCNN, identity_init
+from ippy.models import SimpleCNN, he_init, identity_init
 from ippy.networks import Recipe
 from ippy.seeds import seeded
 from ippy.studies.shared import once
@@ -19,19 +19,9 @@ __all__ = [
     "carry_input",
     "correction",
     "fit",
-    "he_init",
     "images_of",
     "three_layers",
 ]
-
-
-def he_init(model: nn.Module) -> None:
-    """Initialise all convolutions after He et al. (ICCV 2015), biases with zero."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
 
 
 class Chain(nn.Module):
@@ -51,8 +41,8 @@ def correction(body: nn.Module, he: bool = True) -> Chain:
 
     Args:
         body: A network whose last convolution gives its output; that one starts as zero.
-        he: Initialise the other layers with :func:`he_init`. With PyTorch's own initialisation
-            widely dilated chains had not moved after 400 steps.
+        he: Initialise the other layers with :func:`ippy.models.he_init`. With PyTorch's own
+            initialisation widely dilated chains had not moved after 400 steps.
     """
     if he:
         he_init(body)

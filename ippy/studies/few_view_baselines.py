@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from ippy import datasets, evaluation, metrics
+from ippy.studies import baselines
 from ippy.studies.runner import Run, identity
 from ippy.tasks import TASKS, few_view_projector
 
@@ -41,13 +42,5 @@ def runs() -> list[Run]:
     return [Run({"noise_level": level}, partial(_search, level), depends) for level in NOISE_LEVELS]
 
 
-def summarise(runs: list[dict]) -> dict:
-    """The parameters that were tried, and the best of each method for each noise level."""
-    chosen = {
-        f"{run['noise_level']:g}": {
-            method: LAMBDAS[method][max(range(len(psnr)), key=psnr.__getitem__)]
-            for method, psnr in run["psnr"].items()
-        }
-        for run in runs
-    }
-    return {"lambdas": LAMBDAS, "chosen": chosen}
+#: The parameters that were tried, and the best of each method for each noise level.
+summarise = partial(baselines.summarise, lambdas=LAMBDAS)

@@ -130,11 +130,7 @@ CHANGES: dict[str, Change] = {
     "AdamW, decay 0.1": Change({"optimizer": "AdamW", "optimizer_args": {"weight_decay": 0.1}}),
     "Adam, epsilon 1e-5": Change({"optimizer_args": {"eps": 1e-5}}),
     "Adam, epsilon 1e-7": Change({"optimizer_args": {"eps": 1e-7}}),
-    "start: deep levels silent at first": Change({"init": "he_quiet"}),
     "rate 2e-3, borders": Change({"lr": 2e-3, **_BORDERS}),
-    "rate 2e-3, borders, deep levels silent at first": Change(
-        {"lr": 2e-3, "init": "he_quiet", **_BORDERS}
-    ),
     "rate 2e-3, borders, epsilon 1e-7": Change(
         {"lr": 2e-3, "optimizer_args": {"eps": 1e-7}, **_BORDERS}
     ),

@@ -20,7 +20,7 @@ from ippy.networks import NETWORKS, Recipe, find
 from ippy.operators import Blurring
 from ippy.seeds import generator_for, seeded
 from ippy.studies import sources
-from ippy.studies.chains import correction, he_init
+from ippy.studies.chains import correction
 from ippy.studies.channels import active_channels
 from ippy.studies.runner import identity
 from ippy.studies.settled import validations
@@ -113,7 +113,7 @@ class Variant:
         if self.global_skip:
             return correction(model, he=start != "default")
         if start == "He":
-            he_init(model)
+            models.he_init(model)
         return model
 
 

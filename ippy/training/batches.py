@@ -78,8 +78,8 @@ class MeasuredCrops:
             )
 
     def to(self, device: torch.device | str) -> "MeasuredCrops | CropsOnGPU":
-        """The same batches, made on this device."""
-        if torch.device(device).type == "cpu":
+        """The same batches, made on this device if it is a CUDA GPU."""
+        if torch.device(device).type != "cuda":
             return self
         return CropsOnGPU(self, torch.device(device))
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from pathlib import Path
 
@@ -124,10 +124,11 @@ def _train(
         disable=not (progress and run.is_main),
         desc=recipe.model,
     )
+    turn = _LAUNCHING if run.device.type == "cuda" else nullcontext()
     kept, clock = start, time.perf_counter()  # step of the checkpoint; begin of what is counted
     try:
         for step in bar:
-            with _LAUNCHING:
+            with turn:
                 run.advance(step, *batch(step))
             done = step + 1
             due = done % recipe.val_every == 0 or done == recipe.steps
@@ -194,8 +195,7 @@ class _Run:
         self.followed = [list(network.parameters()) for network in followed]
         self.history: dict = {"step": [], "train_mse": [], "val_step": [], "val_mse": []}
         self.history |= {"seconds": 0.0, "precision": self.fast["precision"]}
-        # the squared errors of the steps since the last entry of the history
-        self.errors = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.errors: list[Tensor] = []  # of the steps since the last entry of the history
         # on a GPU, steps are recorded once they have run three times with batches of a shape
         alone = self.device.type == "cuda" and self.world == 1 and loss is F.mse_loss
         self.recordable = alone and self.optimizer.defaults.get("capturable", False)
@@ -245,12 +245,13 @@ class _Run:
         shapes = tuple(tuple(t.shape) for t in placed)
         if self.recordable and self.plain[shapes] >= 3 and shapes not in self.recorded:
             self.recorded[shapes] = RecordedStep(self._step, placed)
-        self.errors += self.recorded.get(shapes, self._step)(*placed)
+        error = self.recorded.get(shapes, self._step)(*placed)
+        self.errors.append(error.clone())  # a recorded step writes the next one to the same place
         self.plain[shapes] += 1
         if self.averaged is not None:
             self._follow(step + 1)
         if self.device.type == "cpu":  # elsewhere asking costs a wait: at every entry
-            _require_finite(self.errors.item(), step + 1)
+            _require_finite(error.item(), step + 1)
 
     def _step(self, given: Tensor, truth: Tensor, where: Tensor | None = None) -> Tensor:
         """Change the weights; the squared error before."""
@@ -279,11 +280,11 @@ class _Run:
 
     def note(self, done: int) -> None:
         """An entry of the history: the mean error of the steps since the last one."""
-        error = self.errors.item() / (done - (self.history["step"] or [0])[-1])
+        error = torch.stack(self.errors).cpu().double().mean().item()  # Metal has no float64
         _require_finite(error, done)
         self.history["step"].append(done)
         self.history["train_mse"].append(error)
-        self.errors.zero_()
+        self.errors.clear()
 
     @torch.no_grad()
     def validate(self, done: int, given: Tensor, truth: Tensor) -> float:

@@ -31,13 +31,16 @@ def optimizer_for(model: nn.Module, recipe: Recipe) -> Optimizer:
     if device.type == "cuda" and "capturable" in known:
         options["capturable"] = True
     shares: dict[float, list[nn.Parameter]] = {}
+    found: set[nn.Parameter] = set()  # layers may share parameters
     for module in model.modules():
-        for parameter in module.parameters(recurse=False):
-            shares.setdefault(_share(module) if recipe.rate_by_fan_in else 1.0, []).append(
-                parameter
-            )
+        share = _share(module) if recipe.rate_by_fan_in else 1.0
+        own = [p for p in module.parameters(recurse=False) if p not in found]
+        shares.setdefault(share, []).extend(own)
+        found.update(own)
     groups = []
     for share, parameters in shares.items():
+        if not parameters:
+            continue
         rate = recipe.lr * share
         lr = torch.tensor(rate, device=device) if "capturable" in options else rate
         groups.append({"params": parameters, "lr": lr, "share": share})
