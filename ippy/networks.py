@@ -40,7 +40,7 @@ class Recipe:
         init: ``"default"`` (PyTorch's), ``"identity"`` (:func:`ippy.models.identity_init`),
             ``"he_identity"`` (:func:`ippy.models.he_identity_init`) or ``"he_zero"``
             (:func:`ippy.models.zero_output_init`).
-        optimizer: Class of :mod:`torch.optim`.
+        optimizer: Class of :mod:`torch.optim`, or of the package ``pytorch_optimizer``.
         optimizer_args: Its arguments besides the learning rate.
         lr: Largest learning rate.
         rate_by_fan_in: Whether layers with more than 288 inputs per output learn more slowly, in

@@ -3,6 +3,7 @@
 import inspect
 from typing import Any
 
+import pytorch_optimizer
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -21,11 +22,14 @@ def optimizer_for(model: nn.Module, recipe: Recipe) -> Optimizer:
     On a GPU its learning rate is a tensor, so that a recorded step reads what it is now.
 
     Raises:
-        ValueError: If ``torch.optim`` has none of this name.
+        ValueError: If neither ``torch.optim`` nor ``pytorch_optimizer`` has one of this name.
     """
-    made = getattr(torch.optim, recipe.optimizer, None)
+    name = recipe.optimizer
+    made = getattr(torch.optim, name, None) or getattr(pytorch_optimizer, name, None)
     if not (isinstance(made, type) and issubclass(made, Optimizer)):
-        raise ValueError(f"torch.optim has no optimiser {recipe.optimizer!r}; 'Adam' is one")
+        raise ValueError(
+            f"neither torch.optim nor pytorch_optimizer has an optimiser {name!r}; 'Adam' is one"
+        )
     known, device = inspect.signature(made).parameters, next(model.parameters()).device
     options: dict[str, Any] = {"fused": True} if "fused" in known else {}
     if device.type == "cuda" and "capturable" in known:
