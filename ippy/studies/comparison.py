@@ -54,28 +54,36 @@ def error_by_frequency(x_hat: Tensor, x: Tensor) -> list[float]:
     ]
 
 
-def insert_vessels(x: Tensor, index: int, contrast: float) -> tuple[Tensor, list[tuple[int, int]]]:
+def insert_vessels(
+    x: Tensor, index: int, contrast: float, scale: int = 1
+) -> tuple[Tensor, list[tuple[int, int]]]:
     """Put small bright discs, vessels seen end-on, into dark and even parts of a body.
 
     Args:
         x: Clean image (1, 1, H, W).
         index: Number of the image; decides where.
         contrast: Added grey value, in (0, 1]; the radius is one pixel, edges are smoothed.
+        scale: Pixels of ``x`` along the side of what is called a pixel here: 2 for an image on a
+            grid of half the spacing.
 
     Returns:
-        Image with up to six vessels at least 24 pixels apart, and their centres (row, column).
+        Image with up to six vessels at least 24 pixels apart, and their centres (row, column) in
+        ``x``.
     """
-    dark = F.pad((F.max_pool2d(x, 13, stride=1) < 0.2).int(), (6, 6, 6, 6)).bool()
+    margin = 6 * scale
+    even = F.max_pool2d(x, 2 * margin + 1, stride=1) < 0.2
+    dark = F.pad(even.int(), (margin,) * 4).bool()
     free = (dark & inside(x))[0, 0].nonzero()
     free = free[torch.randperm(len(free), generator=generator_for(11, index))]
     centres: list[tuple[int, int]] = []
     for row, column in free.tolist():
-        if len(centres) < 6 and all(max(abs(row - r), abs(column - c)) > 23 for r, c in centres):
+        apart = all(max(abs(row - r), abs(column - c)) >= 24 * scale for r, c in centres)
+        if apart and len(centres) < 6:
             centres.append((row, column))
     rows, columns = torch.arange(x.shape[2])[:, None], torch.arange(x.shape[3])
     for row, column in centres:
         distance = ((rows - row) ** 2 + (columns - column) ** 2).sqrt()
-        x = x + contrast * (RADIUS + 0.5 - distance).clamp(0, 1)
+        x = x + contrast * (RADIUS + 0.5 - distance / scale).clamp(0, 1)
     return x, centres
 
 

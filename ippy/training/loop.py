@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from ippy.training.batches import Batch
 from ippy.training.devices import accelerator as join
 from ippy.training.devices import fast_path
 from ippy.training.graphs import RecordedStep
+from ippy.training.leak import Leak
 from ippy.training.optimizers import optimizer_for, restore, set_rate
 
 __all__ = ["train"]
@@ -186,6 +187,10 @@ class _Run:
         self.memory = torch.channels_last if last else torch.contiguous_format
         low = self.fast["precision"] == "bfloat16"
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=low)
+        # the slope of ReLUs where it is negative; a recorded step reads it from a tensor
+        gpu = self.device.type == "cuda"
+        self.slope = torch.zeros((), device=self.device) if gpu and recipe.leak else None
+        self.leaking: AbstractContextManager = nullcontext()
         # what a checkpoint holds
         self.network = self.accelerator.prepare(model.to(memory_format=self.memory))
         self.network.train()
@@ -197,7 +202,7 @@ class _Run:
         self.history |= {"seconds": 0.0, "precision": self.fast["precision"]}
         self.errors: list[Tensor] = []  # of the steps since the last entry of the history
         # on a GPU, steps are recorded once they have run three times with batches of a shape
-        alone = self.device.type == "cuda" and self.world == 1 and loss is F.mse_loss
+        alone = gpu and self.world == 1 and loss is F.mse_loss
         self.recordable = alone and self.optimizer.defaults.get("capturable", False)
         self.recorded: dict[tuple, RecordedStep] = {}
         self.plain: Counter[tuple] = Counter()
@@ -242,6 +247,7 @@ class _Run:
             for t in batch
         ]
         set_rate(self.optimizer, self.recipe.learning_rate(step))
+        self._set_leak(self.recipe.leak_at(step))
         shapes = tuple(tuple(t.shape) for t in placed)
         if self.recordable and self.plain[shapes] >= 3 and shapes not in self.recorded:
             self.recorded[shapes] = RecordedStep(self._step, placed)
@@ -253,9 +259,17 @@ class _Run:
         if self.device.type == "cpu":  # elsewhere asking costs a wait: at every entry
             _require_finite(error.item(), step + 1)
 
+    def _set_leak(self, slope: float) -> None:
+        """The slope of ReLUs in the next step."""
+        if self.slope is not None:
+            self.slope.fill_(slope)
+            self.leaking = Leak(self.slope)
+        elif self.recipe.leak:
+            self.leaking = Leak(slope) if slope else nullcontext()
+
     def _step(self, given: Tensor, truth: Tensor, where: Tensor | None = None) -> Tensor:
         """Change the weights; the squared error before."""
-        with self.autocast:
+        with self.autocast, self.leaking:
             x_hat = self.network(given)
         x_hat = x_hat.to(self.dtype)
         scale: Tensor | float = 1.0
