@@ -198,8 +198,8 @@ _CNN = {"in_ch": 1, "out_ch": 1, "n_filters": 32}
 _UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
 
 # How the recipes were found is in the study ``recipe``. The UNets have one budget; they start as
-# the identity, with a signal at all levels. Sides of up to 160 are preconditioned: all but those of the
-# deepest level, which has few pixels and the largest sides.
+# the identity, with a signal at all levels. Sides of up to 160 are preconditioned: all but those
+# of the deepest level, which has few pixels and the largest sides.
 _IMAGES = {"n_images": 2000, "kind": "mixed", "version": 3}
 _COMMON: dict[str, Any]
 _COMMON = {"data": _IMAGES, "val_images": 32, "val_every": 500, "quick_steps": 300}
