@@ -214,15 +214,16 @@ def _cnn(name: str) -> Recipe:
     return Recipe(name, _CNN, **_COMMON, **steps, borders=True, lr=2e-3)
 
 
+_SQUARES: dict[str, Any] = {"steps": 18_000, "batch_size": 4, "crop": 64}
+
+
 def _unet(name: str) -> Recipe:
-    steps = {"steps": 18_000, "batch_size": 4, "crop": 64}
-    return Recipe(name, _UNET, **_DEEP, **steps, borders=True, init="he_identity")
+    return Recipe(name, _UNET, **_DEEP, **_SQUARES, borders=True, init="he_identity")
 
 
 def _correction_unet(task: str) -> Recipe:
     """A network that is given a reconstruction, computed once for every training image."""
-    steps = {"steps": 9_000, "batch_size": 2, "crop": 128}
-    return Recipe("CorrectionUNet", _UNET, task, **_DEEP, **steps, init="he_zero")
+    return Recipe("CorrectionUNet", _UNET, task, **_DEEP, **_SQUARES, init="he_zero")
 
 
 #: Key of a weight file -> the network.

@@ -26,7 +26,7 @@ __all__ = [
 TASK = TASKS["few_view"]
 #: Mixed test images, images of each family, and of each setting away from home.
 N_TEST, N_FAMILY, N_AWAY = 32, 16, 12
-N_VIEWS = (15, 20, 30, 45, 60, 90)
+N_VIEWS = (15, 20, 30, 45, 60)
 NOISE_LEVELS = (0.0, 0.003, 0.01, 0.03, 0.1)
 #: Grey values that inserted vessels add.
 CONTRASTS = (0.04, 0.08, 0.16, 0.32)
@@ -158,7 +158,7 @@ def _measure(load: Callable[[], Method]) -> dict:
 def _tune(key: str) -> dict:
     """Mean PSNR on training images before the data step, and after it for each weight."""
     f = _network(key)
-    K, y_delta, x, x_hat = _answers(f, test_pictures(split="train")[:N_TUNING])
+    K, y_delta, x, x_hat = _answers(f, test_pictures("mixed", "train")[:N_TUNING])
     gains = [
         round(metrics.psnr(data_step(K, y_delta, x_hat, mu), x).mean().item(), 4) for mu in WEIGHTS
     ]

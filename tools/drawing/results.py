@@ -4,6 +4,7 @@ import functools
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
 import torch
 from torch import nn
 
@@ -11,8 +12,9 @@ from ippy import datasets, evaluation, metrics, training, utilities
 from ippy.images import sample_image
 from ippy.operators import Blurring
 from ippy.receptive_field import effective
+from ippy.studies import few_views
 from ippy.studies.linear import best_linear
-from ippy.tasks import KERNEL, measure, task_operator
+from ippy.tasks import KERNEL, TASKS, few_view_projector, measure, task_operator
 
 matplotlib.use("Agg")
 IMGS = Path(__file__).resolve().parents[2] / "imgs"
@@ -128,6 +130,25 @@ def draw_laboratories(x: torch.Tensor) -> None:
     save(utilities.show_images(three, zoom=ZOOM, width=6.5), "lab_residual")
 
 
+def draw_few_views() -> None:
+    """What stands in the place of the figure of views where there are no scripts; a card."""
+    task, K = TASKS["few_view"], few_view_projector()
+    y_delta, x = task.measured(few_views.test_pictures("thorax")[1:2], K)
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3.1), layout="constrained")
+    titles = ("sinogram, 30 views", "filtered backprojection", "slice")
+    for axis, picture, title in zip(axes, (y_delta, K.fbp(y_delta), x), titles, strict=True):
+        is_image = picture.shape == x.shape
+        axis.imshow(picture[0, 0], cmap="gray", aspect="equal" if is_image else "auto",
+                    vmin=0, vmax=1 if is_image else None)  # fmt: skip
+        axis.set_title(title, fontsize=10)
+        axis.axis("off")
+        if is_image:
+            axis.add_patch(plt.Rectangle((140, 116), 7, 7, fill=False, edgecolor="C1"))
+    save(figure, "few_views")
+    pair = {"30 views": K.fbp(y_delta), "slice": x}
+    save(utilities.show_images(pair, width=4.5), "chapter_few_view")
+
+
 @torch.no_grad()
 def main() -> None:
     """Draw the result, and one picture for each chapter."""
@@ -138,6 +159,7 @@ def main() -> None:
     draw_inside_networks(y_delta)
     draw_fields()
     draw_laboratories(x)
+    draw_few_views()
 
 
 if __name__ == "__main__":
