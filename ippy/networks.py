@@ -48,7 +48,7 @@ class Recipe:
         warm_up: Part of the steps over which the learning rate rises.
         leak: Slope of the negative side of every ReLU in the first step. It falls to 0 in the first
             four fifths of the steps, so that no channel falls silent for good while the network
-            learns; validation and the trained network have plain ReLUs.
+            learns; the trained network has plain ReLUs.
         schedule: ``"one_cycle"`` (linear warm-up, cosine decay) or ``"constant"``.
         noise_level: Relative noise level of the measurements.
         data: Arguments of :class:`ippy.datasets.SyntheticDataset`, its size included.

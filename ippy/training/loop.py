@@ -302,10 +302,13 @@ class _Run:
 
     @torch.no_grad()
     def validate(self, done: int, given: Tensor, truth: Tensor) -> float:
-        """Mean squared error over whole images, four at a time; noted in the history."""
+        """Mean squared error over whole images, four at a time; noted in the history.
+
+        The network is taken as it is being trained, with the leak of the last step.
+        """
         network = self.result.eval()
         parts = given.to(self.dtype).split(4)
-        with self.autocast:
+        with self.autocast, self.leaking:
             images = [
                 network(part.to(self.device).contiguous(memory_format=self.memory))
                 for part in parts
