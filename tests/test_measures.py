@@ -156,7 +156,7 @@ def test_a_network_is_trained_again_when_its_code_changes(
 def test_a_network_is_trained_again_for_another_task_recipe_or_precision(small, monkeypatch):
     monkeypatch.setenv("IPPY_PRECISION", "float32")
     trained.trained("ResCNN", 5)
-    monkeypatch.setattr(trained, "SHARE", 0.5)
+    monkeypatch.setattr(trained, "SHORT", {"steps": 1})
     trained.trained("ResCNN", 5)
     assert len(small) == 2
     monkeypatch.setenv("IPPY_PRECISION", "bfloat16")
