@@ -202,10 +202,17 @@ _UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
 # of the deepest level, which has few pixels and the largest sides.
 _IMAGES = {"n_images": 2000, "kind": "mixed", "version": 3}
 _COMMON: dict[str, Any]
-_COMMON = {"data": _IMAGES, "val_images": 32, "val_every": 500, "quick_steps": 300}
+_COMMON = {"data": _IMAGES, "val_images": 32, "quick_steps": 300}
 _SOAP = {"weight_decay": 0.0, "max_precondition_dim": 160}
 _DEEP: dict[str, Any]
-_DEEP = {**_COMMON, "optimizer": "SOAP", "optimizer_args": _SOAP, "lr": 3e-3, "leak": 0.1}
+_DEEP = {
+    **_COMMON,
+    "val_every": 500,
+    "optimizer": "SOAP",
+    "optimizer_args": _SOAP,
+    "lr": 3e-3,
+    "leak": 0.1,
+}
 
 
 def _cnn(name: str) -> Recipe:
