@@ -13,6 +13,7 @@ from ippy.studies import (
     baselines,
     comparison,
     depth,
+    few_views,
     fields,
     measures,
     skips,
@@ -32,7 +33,7 @@ def small(tmp_path_factory):
     """Networks, images and recipes that take seconds; the real ones afterwards."""
     patch = pytest.MonkeyPatch()
     patch.setattr(measures, "N_TEST", 2)
-    patch.setattr(trained, "SHARE", 0.25)
+    patch.setattr(trained, "SHORT", {"steps": 12})
     patch.setenv("IPPY_CACHE", str(tmp_path_factory.mktemp("cache")))
     for key in SMALL:
         recipe = replace(
@@ -170,3 +171,26 @@ def test_baselines_and_comparison(tmp_path, monkeypatch):
         assert set(run["psnr_families"]) == set(measures.FAMILIES)
         assert len(run["psnr_noise_free"]) == len(run["psnr"]) == 2
     assert set(found["runs"][1]["psnr_families_own"]) == set(measures.FAMILIES)
+
+
+@pytest.mark.slow
+def test_few_views(tmp_path, monkeypatch):
+    few = {"N_TEST": 1, "N_FAMILY": 1, "N_AWAY": 1, "N_TUNING": 1, "N_VIEWS": (15, 30),
+           "NOISE_LEVELS": (0.01, 0.1), "CONTRASTS": (0.16, 0.32), "WEIGHTS": (100.0, 1e6)}  # fmt: skip
+    for name, value in few.items():
+        monkeypatch.setattr(few_views, name, value)
+    few_views.test_pictures.cache_clear()
+    found = perform("few_views", tmp_path, lambda f: f["network"] in ("FBP", "FewViewCNN"))
+    few_views.test_pictures.cache_clear()
+    fbp, cnn, stepped = found["runs"]
+    assert fbp["psnr"][0] < cnn["psnr"][0]
+    assert fbp["noise"][0] > fbp["noise"][1], "more noise, more error"
+    assert fbp["views"][0] < fbp["views"][1], "more views, less error"
+    # with a step the answer is nearer to the data; a large weight leaves it where it was
+    assert stepped["residual"][0] < cnn["residual"][0]
+    assert stepped["psnr_of_mu"][1] == pytest.approx(stepped["psnr_before"], abs=0.01)
+    assert (
+        stepped["mu"] == few["WEIGHTS"][max((v, i) for i, v in enumerate(stepped["psnr_of_mu"]))[1]]
+    )
+    for amplitudes in fbp["vessels"].values():
+        assert len(amplitudes["with"]) == len(amplitudes["without"]) > 0
