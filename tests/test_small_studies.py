@@ -175,9 +175,10 @@ def test_baselines_and_comparison(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_few_views(tmp_path, monkeypatch):
-    few = {"N_TEST": 1, "N_FAMILY": 1, "N_AWAY": 1, "N_TUNING": 1, "N_VIEWS": (15, 30),
-           "NOISE_LEVELS": (0.01, 0.1), "CONTRASTS": (0.16, 0.32), "WEIGHTS": (100.0, 1e6)}  # fmt: skip
-    for name, value in few.items():
+    weights = (100.0, 1e6)
+    few = dict.fromkeys(("N_TEST", "N_FAMILY", "N_AWAY", "N_TUNING"), 1)
+    few |= {"N_VIEWS": (15, 30), "NOISE_LEVELS": (0.01, 0.1), "CONTRASTS": (0.16, 0.32)}
+    for name, value in {**few, "WEIGHTS": weights}.items():
         monkeypatch.setattr(few_views, name, value)
     few_views.test_pictures.cache_clear()
     found = perform("few_views", tmp_path, lambda f: f["network"] in ("FBP", "FewViewCNN"))
@@ -189,8 +190,7 @@ def test_few_views(tmp_path, monkeypatch):
     # with a step the answer is nearer to the data; a large weight leaves it where it was
     assert stepped["residual"][0] < cnn["residual"][0]
     assert stepped["psnr_of_mu"][1] == pytest.approx(stepped["psnr_before"], abs=0.01)
-    assert (
-        stepped["mu"] == few["WEIGHTS"][max((v, i) for i, v in enumerate(stepped["psnr_of_mu"]))[1]]
-    )
+    best = max(stepped["psnr_of_mu"])
+    assert stepped["psnr_of_mu"][weights.index(stepped["mu"])] == best
     for amplitudes in fbp["vessels"].values():
         assert len(amplitudes["with"]) == len(amplitudes["without"]) > 0
