@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -25,10 +26,10 @@ from ippy.networks import Recipe
 from ippy.studies import sources
 from ippy.tasks import TASKS
 
-__all__ = ["Run", "accept", "identity", "perform", "stale"]
+__all__ = ["ABOUT", "Run", "accept", "identity", "perform", "stale"]
 
 #: What a stored run says about itself, besides its fields and what was measured.
-_ABOUT = ("depends", "sources", "seconds", "machine")
+ABOUT = ("depends", "sources", "seconds", "date", "machine")
 
 
 @dataclass(frozen=True)
@@ -142,10 +143,11 @@ def perform(
     def finish(run: Run) -> None:
         clock = time.perf_counter()
         values = json.loads(json.dumps(run.compute()))  # as it will be read
-        if twice := set(values) & {*run.fields, *_ABOUT}:
+        if twice := set(values) & {*run.fields, *ABOUT}:
             raise ValueError(f"study {name}: {', '.join(sorted(twice))} is a field and a value")
         about: dict[str, object] = {"depends": run.depends, "sources": run.sources}
         about["seconds"] = round(time.perf_counter() - clock, 1)
+        about["date"] = datetime.now(UTC).date().isoformat()
         if machine != old.get("machine", machine):
             about["machine"] = machine
         with saving:

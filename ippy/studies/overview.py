@@ -1,0 +1,81 @@
+"""What was measured: every study with its question, size and cost, and each of its runs."""
+
+from collections.abc import Iterable
+
+from ippy import results
+from ippy.results import Study
+from ippy.studies.runner import ABOUT
+from ippy.tables import Cell, Table
+
+__all__ = ["studies", "table"]
+
+
+def studies(modules: dict) -> Table:
+    """One row for each study that is stored: question, runs, seeds, cost, machine.
+
+    Args:
+        modules: Name -> module of the study, as :data:`ippy.studies.STUDIES`.
+    """
+    rows = []
+    for name, module in modules.items():
+        try:
+            study = results.load(name)
+        except FileNotFoundError:
+            continue
+        runs = study["runs"]
+        seeds = {run["seed"] for run in runs if run.get("seed") is not None}
+        rows.append(
+            {
+                "study": name,
+                "question": module.__doc__.strip().splitlines()[0].rstrip("."),
+                "runs": len(runs),
+                "seeds": len(seeds) or None,
+                "minutes": study["seconds"] / 60,
+                "last run": max((run.get("date", "") for run in runs), default="") or None,
+                "on": ", ".join(_machines(study)),
+            }
+        )
+    return Table(rows, "All studies of the book", digits=0)
+
+
+def _machines(study: Study) -> Iterable[str]:
+    """Where the runs of a study were computed, each machine once."""
+    for run in study["runs"]:
+        run.setdefault("machine", study["machine"])
+    found = [run["machine"] for run in study["runs"]]
+    return dict.fromkeys(m.get("accelerator") or f"{m['processor']}, CPU" for m in found)
+
+
+def table(name: str) -> Table:
+    """Every run of a stored study: its fields, and its values in short.
+
+    A list of numbers, such as the PSNR of each image, stands as its mean; of a curve, where values
+    belong to steps, the last value stands. What has parts of its own is left to the file.
+
+    Args:
+        name: Name of a stored study.
+
+    Raises:
+        FileNotFoundError: If no result of this name is stored.
+    """
+    study = results.load(name)
+    values = dict.fromkeys(key for run in study["runs"] for key in run)
+    kept = [key for key in values if key not in (*ABOUT, *study["fields"])]
+    rows = []
+    for run in study["runs"]:
+        row: dict[str, Cell] = {field: _text(run.get(field)) for field in study["fields"]}
+        row |= {key: _short(key, run.get(key)) for key in kept}
+        rows.append({**row, "seconds": round(run["seconds"])})
+    plain = [c for c in rows[0] if any(row[c] is not None for row in rows)]
+    return Table([{c: row[c] for c in plain} for row in rows], f"The study {name}", digits=4)
+
+
+def _text(value: object) -> Cell:
+    return value if value is None else str(value)
+
+
+def _short(key: str, value: object) -> Cell:
+    """A value that fits into a cell, or None."""
+    if isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
+        return value[-1] if key.startswith("val_") else sum(value) / len(value)
+    return value if isinstance(value, int | float | str) and not isinstance(value, bool) else None

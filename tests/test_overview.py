@@ -1,0 +1,51 @@
+"""The page of what was measured: every stored study, and every run of it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from ippy import results
+from ippy.results import Study
+from ippy.studies import overview
+
+RUNS = [
+    {"network": "UNet", "seed": 0, "depends": "a", "sources": "b", "seconds": 61.2,
+     "date": "2026-01-02", "psnr": [30.0, 31.0], "val_step": [5, 10], "val_mse": [0.5, 0.25],
+     "active": {"dec1": 3}},
+    {"network": "UNet", "seed": 1, "depends": "a", "sources": "b", "seconds": 58.9, "psnr": [29.0],
+     "machine": {"processor": "Cray", "accelerator": "H100"}},
+]  # fmt: skip
+
+
+@pytest.fixture
+def stored(monkeypatch):
+    study = Study(seconds=120, machine={"processor": "Cray", "accelerator": None}, runs=RUNS,
+                  fields=["network", "seed"])  # fmt: skip
+
+    def load(name):
+        if name != "size":
+            raise FileNotFoundError(name)
+        return study
+
+    monkeypatch.setattr(results, "load", load)
+
+
+def test_every_stored_study_has_its_row(stored):
+    module = SimpleNamespace(__doc__="Does size matter?\n\nMore.")
+    table = overview.studies({"size": module, "not computed": module})
+    (row,) = table.cells
+    assert row == ["size", "Does size matter?", "2", "2", "2", "2026-01-02", "Cray, CPU, H100"]
+
+
+def test_every_run_has_its_row_in_short(stored):
+    table = overview.table("size")
+    assert table.columns == ["network", "seed", "psnr", "val_step", "val_mse", "seconds"]
+    assert table.cells[0] == ["UNet", "0", "30.5000", "10", "0.2500", "61"]
+    assert table.cells[1] == ["UNet", "1", "29.0000", "–", "–", "59"]
+
+
+def test_the_books_studies_can_all_be_listed():
+    from ippy.studies import STUDIES
+
+    listed = {row[0] for row in overview.studies(STUDIES).cells}
+    assert {"starts", "few_view_baselines"} <= listed <= set(STUDIES)
