@@ -117,7 +117,7 @@ def show_levels(
     bottleneck: Mapping[str, Tensor],
     decoder: Mapping[str, Tensor],
     *,
-    width: float = 11.0,
+    width: float = 9.0,
 ) -> "Figure":
     """Show maps of a UNet where they are computed: down the left side, up the right side.
 
@@ -143,23 +143,24 @@ def show_levels(
             f"{len(encoder)} maps go down, {len(bottleneck)} stand below and {len(decoder)} go up; "
             "expected as many on both sides, and one below"
         )
-    depth = len(encoder)
-    # one column for each map, the deepest in the middle
-    places = {title: (g, g) for g, title in enumerate(encoder)}
-    places |= {title: (g, 2 * depth - g) for g, title in enumerate(decoder)}
-    places |= dict.fromkeys(bottleneck, (depth, depth))
-    rows, columns = depth + 1, 2 * depth + 1
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(width, 1.12 * width * rows / columns), layout="constrained"
-    )
-    for axis in axes.flat:
-        axis.axis("off")
+    # sides and places in parts of the width; maps of one side overlap in none of their rows
+    side, depth = 0.2, len(encoder)
+    step = (0.5 - side / 2) / depth
+    places = {title: (g, g * step) for g, title in enumerate(encoder)}
+    places |= {title: (g, 1 - side - g * step) for g, title in enumerate(decoder)}
+    places |= {title: (depth, 0.5 - side / 2) for title in bottleneck}
+    row = side + 0.035  # a map and its title
+    height = row * (depth + 1)
+    figure = plt.figure(figsize=(width, width * height))
     for title, image in {**encoder, **bottleneck, **decoder}.items():
         picture = np.asarray(image.detach().float().cpu().squeeze())
         low, high = min(0.0, picture.min()), max(np.quantile(picture, 0.995), 1e-6)
-        axis = axes[places[title]]
+        level, left = places[title]
+        bottom = 1 - ((level + 1) * row) / height
+        axis = figure.add_axes((left, bottom, side, side / height))
         axis.imshow(picture, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
         axis.set_title(title, fontsize=9)
+        axis.axis("off")
     return figure
 
 

@@ -130,6 +130,8 @@ def _u_shape(
     shapes = output_shapes(model, 1, model.in_ch, 256, 256)
     w, h, pitch, shift, left, right = 116, 60, 104, 46, 156, 546
     top = 44 if shortcuts else 24
+    # with a gate on the skip there is room for the number only
+    gap, label = (50, "") if gates else (0, "skip: ")
     parts, said = [], []
     names = [("enc1", "dec1"), ("enc2", "dec2"), ("enc3", "dec3")]
     for level, (enc, dec) in enumerate(names):
@@ -143,7 +145,7 @@ def _u_shape(
             box(b, y, w, h, dec, change(model.get_submodule(dec).block)),
             f'<path class="line skip" d="M{a + w + 3} {middle:g}H{b - 11}"/>',
             f'<path class="skiphead" d="M{b - 3} {middle:g}l-10 -5.5v11z"/>',
-            text((a + w + b) / 2, middle - 9, f"skip: {channels}", "skiptext"),
+            text((a + w + b - gap) / 2, middle - 9, f"{label}{channels}", "skiptext"),
             arrow(down, below + 3, down, below + pitch - h - 3),
             text(down - 9, below + 26, "pool 2×2", "small end"),
             arrow(up, below + pitch - h - 3, up, below + 3),
@@ -158,13 +160,14 @@ def _u_shape(
                 text(gate - 16, middle + 22, "α", "math"),
             ]
         if shortcuts:
-            parts += [_shortcut(x, y, w) for x in (a, b)]
+            # beside the arrow that comes from the level above, or leads to it
+            parts += [_shortcut(a + 48, a + w - 8, y), _shortcut(b + 8, b + 68, y)]
         said.append(f"{channels} channels of {size(shapes[enc])}")
     y, bottom = top + pitch * 3, "bottleneck"
     a, end = left + 2 * shift + w - 54, right - 2 * shift + 54
     middle = top + h / 2
     if shortcuts:
-        parts.append(_shortcut(a, y, end - a))
+        parts.append(_shortcut(a + 32, end - 32, y))
     parts += [
         text(10, y + h / 2 + 5, size(shapes[bottom]), "small start"),
         box(a, y, end - a, h, bottom, change(model.bottleneck)),
@@ -194,11 +197,11 @@ def _u_shape(
     )
 
 
-def _shortcut(x: float, y: float, w: float) -> str:
-    """An arc over a box, from where the map comes in to where it leaves."""
+def _shortcut(x1: float, x2: float, y: float) -> str:
+    """An arc over a box whose upper edge is at y: what a block adds to its convolutions."""
     return (
-        f'<path class="line skip" d="M{x + 12:g} {y:g}q0 -16 16 -16H{x + w - 28:g}q16 0 16 8"/>'
-        f'<path class="skiphead" d="M{x + w - 12:g} {y - 1:g}l-5.5 -10h11z"/>'
+        f'<path class="line skip" d="M{x1:g} {y:g}q0 -16 16 -16H{x2 - 10:g}q10 0 10 7"/>'
+        f'<path class="skiphead" d="M{x2:g} {y - 1:g}l-5.5 -10h11z"/>'
     )
 
 
@@ -218,7 +221,7 @@ def residual_unet() -> str:
 
 def attention_unet() -> str:
     """AttentionUNet: a gate on every skip."""
-    note = "×: a gate multiplies the skip by α, computed from the skip and the map from below."
+    note = "×: a gate multiplies the skip by α, computed from it and from the map below."
     said = " Before each skip enters the decoder, a gate multiplies it by alpha."
     model = models.AttentionUNet()
     return _u_shape(model, "AttentionUNet", said, note, gates=True, shortcuts=False)
