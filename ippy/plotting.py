@@ -9,7 +9,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_history", "show_images"]
+__all__ = ["plot_history", "plot_seeds", "show_images", "show_levels"]
 
 
 def show_images(
@@ -109,4 +109,89 @@ def plot_history(
     axis.set(xlabel="step", ylabel="mean squared error", yscale="log")
     axis.grid(alpha=0.3)
     axis.legend(title="validation (training pale)")
+    return figure
+
+
+def show_levels(
+    encoder: Mapping[str, Tensor],
+    bottleneck: Mapping[str, Tensor],
+    decoder: Mapping[str, Tensor],
+    *,
+    width: float = 9.0,
+) -> "Figure":
+    """Show maps of a UNet where they are computed: down the left side, up the right side.
+
+    Every map has a grey scale of its own, from 0 (or its least value) to its largest one.
+
+    Args:
+        encoder: Title -> map, from the finest level down; a map is (H, W) or has leading axes of
+            size 1.
+        bottleneck: Title and map of the deepest level.
+        decoder: Title -> map, from the finest level down: as many as ``encoder`` has.
+        width: Width of the figure in inches.
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ValueError: If the sides differ in their number of levels, or there is no bottleneck.
+    """
+    import matplotlib.pyplot as plt
+
+    if len(encoder) != len(decoder) or len(bottleneck) != 1:
+        raise ValueError(
+            f"{len(encoder)} maps go down, {len(bottleneck)} stand below and {len(decoder)} go up; "
+            "expected as many on both sides, and one below"
+        )
+    # sides and places in parts of the width; maps of one side overlap in none of their rows
+    side, depth = 0.2, len(encoder)
+    step = (0.5 - side / 2) / depth
+    places = {title: (g, g * step) for g, title in enumerate(encoder)}
+    places |= {title: (g, 1 - side - g * step) for g, title in enumerate(decoder)}
+    places |= {title: (depth, 0.5 - side / 2) for title in bottleneck}
+    row = side + 0.035  # a map and its title
+    height = row * (depth + 1)
+    figure = plt.figure(figsize=(width, width * height))
+    for title, image in {**encoder, **bottleneck, **decoder}.items():
+        picture = np.asarray(image.detach().float().cpu().squeeze())
+        low, high = min(0.0, picture.min()), max(np.quantile(picture, 0.995), 1e-6)
+        level, left = places[title]
+        bottom = 1 - ((level + 1) * row) / height
+        axis = figure.add_axes((left, bottom, side, side / height))
+        axis.imshow(picture, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        axis.set_title(title, fontsize=9)
+        axis.axis("off")
+    return figure
+
+
+def plot_seeds(
+    values: Mapping[str, Sequence[float]],
+    *,
+    label: str = "mean PSNR (dB)",
+    line: float | None = None,
+    width: float = 7.0,
+) -> "Figure":
+    """Plot one dot for each seed of each network, and a bar at their mean.
+
+    Args:
+        values: Name -> one number for each seed, from above.
+        label: What the numbers are.
+        line: A number to compare with, drawn dotted.
+        width: Width of the figure in inches.
+
+    Returns:
+        The matplotlib figure.
+    """
+    import matplotlib.pyplot as plt
+
+    size = (width, 0.9 + 0.34 * len(values))
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    for row, dots in enumerate(values.values()):
+        axis.plot(dots, [row] * len(dots), "o", color="C0", alpha=0.6)
+        axis.plot(sum(dots) / len(dots), row, "|", color="C0", markersize=18, markeredgewidth=2)
+    if line is not None:
+        axis.axvline(line, color="k", linestyle=":", linewidth=1)
+    axis.set(yticks=range(len(values)), yticklabels=list(values), xlabel=label)
+    axis.set_ylim(len(values) - 0.5, -0.5)
+    axis.grid(axis="x", alpha=0.3)
     return figure

@@ -1,4 +1,7 @@
-"""A class that a chapter defines in its own cells is the library's class, checks of input aside."""
+"""A class that a chapter defines in its own cells computes what the library's class does.
+
+A page prints a class as a textbook does, without the options and checks that the library needs.
+"""
 
 import ast
 import json
@@ -16,6 +19,7 @@ ONE, TWO = [(1, 2, 33, 32)], [(1, 8, 16, 16), (1, 4, 33, 32)]
 #: Block -> its arguments and the shapes of its inputs; networks take an image.
 BLOCKS = {
     "DoubleConv": ((2, 4), ONE),
+    "DoubleConv3d": ((2, 4), [(1, 2, 5, 9, 8)]),
     "ResidualDoubleConv": ((2, 4), ONE),
     "DownBlock": ((2, 4), ONE),
     "UpBlock": ((8, 4, 4), TWO),
@@ -24,8 +28,8 @@ BLOCKS = {
 }
 
 
-def classes_in(code: str) -> dict[str, ast.ClassDef]:
-    return {n.name: n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ClassDef)}
+def classes_in(code: str) -> list[str]:
+    return [n.name for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ClassDef)]
 
 
 def shown() -> list[tuple[str, str, str]]:
@@ -39,34 +43,6 @@ def shown() -> list[tuple[str, str, str]]:
     return found
 
 
-class Strip(ast.NodeTransformer):
-    """Remove docstrings, annotations and checks of input, and an __init__ that only passes on."""
-
-    def visit_FunctionDef(self, node):
-        node.returns = None
-        for arg in [*node.args.args, *node.args.kwonlyargs]:
-            arg.annotation = None
-        node.body = [s for s in node.body if not self.is_check(s)]
-        passes_on = len(node.body) == 1 and ast.unparse(node.body[0]).startswith("super().__init__")
-        return None if node.name == "__init__" and passes_on else node
-
-    def visit_ClassDef(self, node):
-        node.body = [s for s in node.body if not self.is_check(s)]
-        return self.generic_visit(node)
-
-    @staticmethod
-    def is_check(statement: ast.stmt) -> bool:
-        if isinstance(statement, ast.If):
-            return isinstance(statement.body[0], ast.Raise)
-        text = ast.unparse(statement)
-        docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-        return docstring or text.startswith("check_input(") or text == "self.in_ch = in_ch"
-
-
-def skeleton(node: ast.ClassDef) -> str:
-    return ast.unparse(Strip().visit(node))
-
-
 def test_the_chapters_show_classes():
     found = Counter(notebook for notebook, _, _ in shown())
     least = {
@@ -74,16 +50,14 @@ def test_the_chapters_show_classes():
         "residual_learning.ipynb": 1,
         "unet.ipynb": 4,
         "unet_variants.ipynb": 4,
+        "unet_3d.ipynb": 1,
     }
     assert all(found[notebook] >= n for notebook, n in least.items()), found
     assert set(BLOCKS) <= {name for _, name, _ in shown()}
 
 
 @pytest.mark.parametrize(("notebook", "name", "code"), shown(), ids=lambda v: v[:24])
-def test_a_shown_class_is_the_librarys_class(notebook, name, code):
-    module = getattr(models, name).__module__.replace(".", "/") + ".py"
-    library = classes_in((ROOT / module).read_text("utf-8"))[name]
-    assert skeleton(classes_in(code)[name]) == skeleton(library)
+def test_a_shown_class_computes_what_the_librarys_does(notebook, name, code):
     space = {**vars(unet), "SimpleCNN": models.SimpleCNN}
     exec(code, space)
     args, shapes = BLOCKS.get(name, ((1, 1, 8), [(1, 1, 33, 32)]))

@@ -114,15 +114,28 @@ def residual_unet_block() -> str:
     )
 
 
-def unet() -> str:
-    """SimpleUNet: four levels, with channels and sizes for an image of 256 × 256 pixels."""
-    model = models.SimpleUNet()
+def _u_shape(
+    model: models.SimpleUNet, title: str, said_too: str, note: str, *, gates: bool, shortcuts: bool
+) -> str:
+    """A UNet with three poolings: channels and sizes for an image of 256 × 256 pixels.
+
+    Args:
+        model: The network.
+        title: Of the drawing.
+        said_too: What its description says beside levels and skips.
+        note: What a box stands for.
+        gates: Draw a gate on every skip, fed from below.
+        shortcuts: Draw a shortcut over every block.
+    """
     shapes = output_shapes(model, 1, model.in_ch, 256, 256)
     w, h, pitch, shift, left, right = 116, 60, 104, 46, 156, 546
+    top = 44 if shortcuts else 24
+    # with a gate on the skip there is room for the number only
+    gap, label = (50, "") if gates else (0, "skip: ")
     parts, said = [], []
     names = [("enc1", "dec1"), ("enc2", "dec2"), ("enc3", "dec3")]
     for level, (enc, dec) in enumerate(names):
-        y, a, b = 24 + pitch * level, left + shift * level, right - shift * level
+        y, a, b = top + pitch * level, left + shift * level, right - shift * level
         middle, below = y + h / 2, y + h
         down, up = a + w - 34, b + 34
         channels, coarse = shapes[enc][1], model.get_submodule(dec).up
@@ -132,27 +145,39 @@ def unet() -> str:
             box(b, y, w, h, dec, change(model.get_submodule(dec).block)),
             f'<path class="line skip" d="M{a + w + 3} {middle:g}H{b - 11}"/>',
             f'<path class="skiphead" d="M{b - 3} {middle:g}l-10 -5.5v11z"/>',
-            text((a + w + b) / 2, middle - 9, f"skip: {channels}", "skiptext"),
+            text((a + w + b - gap) / 2, middle - 9, f"{label}{channels}", "skiptext"),
             arrow(down, below + 3, down, below + pitch - h - 3),
             text(down - 9, below + 26, "pool 2×2", "small end"),
             arrow(up, below + pitch - h - 3, up, below + 3),
             text(up + 10, below + 26, f"up 2×2, {change(coarse)}", "small start"),
         ]
+        if gates:  # the enlarged map decides on the skip
+            gate = b - 30
+            way = f"M{up} {below + 14}H{gate + 10}q-10 0 -10 -10V{middle + 20:g}"
+            parts += [
+                f'<path class="line" d="{way}"/>',
+                times(gate, middle),
+                text(gate - 16, middle + 22, "α", "math"),
+            ]
+        if shortcuts:
+            # beside the arrow that comes from the level above, or leads to it
+            parts += [_shortcut(a + 48, a + w - 8, y), _shortcut(b + 8, b + 68, y)]
         said.append(f"{channels} channels of {size(shapes[enc])}")
-    y, bottom = 24 + pitch * 3, "bottleneck"
+    y, bottom = top + pitch * 3, "bottleneck"
     a, end = left + 2 * shift + w - 54, right - 2 * shift + 54
+    middle = top + h / 2
+    if shortcuts:
+        parts.append(_shortcut(a + 32, end - 32, y))
     parts += [
         text(10, y + h / 2 + 5, size(shapes[bottom]), "small start"),
         box(a, y, end - a, h, bottom, change(model.bottleneck)),
-        text(116, 60, "y^{δ}", "math"),
-        arrow(132, 54, left - 3, 54),
-        arrow(right + w + 3, 54, right + w + 25, 54),
-        box(right + w + 28, 24, 104, h, "conv 1×1", change(model.out_conv)),
-        arrow(right + w + 135, 54, right + w + 157, 54),
-        text(right + w + 194, 60, "f_{Θ}(y^{δ})", "math"),
-        text(
-            430, y + h + 36, "enc, bottleneck, dec: two 3×3 convolutions, each with ReLU.", "small"
-        ),
+        text(116, middle + 6, "y^{δ}", "math"),
+        arrow(132, middle, left - 3, middle),
+        arrow(right + w + 3, middle, right + w + 25, middle),
+        box(right + w + 28, top, 104, h, "conv 1×1", change(model.out_conv)),
+        arrow(right + w + 135, middle, right + w + 157, middle),
+        text(right + w + 194, middle + 6, "f_{Θ}(y^{δ})", "math"),
+        text(430, y + h + 36, note, "small"),
         text(
             430,
             y + h + 56,
@@ -164,11 +189,42 @@ def unet() -> str:
     return page(
         900,
         y + h + 72,
-        "SimpleUNet",
+        title,
         f"Down the left side the encoder: {', then '.join(said)} pixels in the bottleneck. Up the "
-        "right side the decoder with the same sizes; on three levels a skip leads straight across.",
+        "right side the decoder with the same sizes; on three levels a skip leads straight across."
+        + said_too,
         *parts,
     )
+
+
+def _shortcut(x1: float, x2: float, y: float) -> str:
+    """An arc over a box whose upper edge is at y: what a block adds to its convolutions."""
+    return (
+        f'<path class="line skip" d="M{x1:g} {y:g}q0 -16 16 -16H{x2 - 10:g}q10 0 10 7"/>'
+        f'<path class="skiphead" d="M{x2:g} {y - 1:g}l-5.5 -10h11z"/>'
+    )
+
+
+def unet() -> str:
+    """SimpleUNet: four levels."""
+    note = "enc, bottleneck, dec: two 3×3 convolutions, each with ReLU."
+    return _u_shape(models.SimpleUNet(), "SimpleUNet", "", note, gates=False, shortcuts=False)
+
+
+def residual_unet() -> str:
+    """ResidualUNet: a shortcut over every block."""
+    note = "enc, bottleneck, dec: two 3×3 convolutions, with a 1×1 convolution around them."
+    said = " A shortcut leads over each of the seven blocks."
+    model = models.ResidualUNet()
+    return _u_shape(model, "ResidualUNet", said, note, gates=False, shortcuts=True)
+
+
+def attention_unet() -> str:
+    """AttentionUNet: a gate on every skip."""
+    note = "×: a gate multiplies the skip by α, computed from it and from the map below."
+    said = " Before each skip enters the decoder, a gate multiplies it by alpha."
+    model = models.AttentionUNet()
+    return _u_shape(model, "AttentionUNet", said, note, gates=True, shortcuts=False)
 
 
 def attention_gate() -> str:
@@ -308,6 +364,8 @@ NETWORKS = {
     "rescnn.svg": rescnn,
     "residual_unet_block.svg": residual_unet_block,
     "unet.svg": unet,
+    "residual_unet.svg": residual_unet,
+    "attention_unet.svg": attention_unet,
     "attention_gate.svg": attention_gate,
     "unetpp.svg": unetpp,
     "unet3d.svg": unet3d,
