@@ -9,7 +9,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_history", "show_images"]
+__all__ = ["plot_history", "show_errors", "show_images"]
 
 
 def show_images(
@@ -110,3 +110,50 @@ def plot_history(
     axis.grid(alpha=0.3)
     axis.legend(title="validation (training pale)")
     return figure
+
+
+def show_errors(
+    answers: Mapping[str, Tensor],
+    truth: Tensor,
+    *,
+    piece: tuple[int, int, int] | None = None,
+    limit: float = 0.3,
+    width: float = 10.0,
+) -> "Figure":
+    """Show reconstructions of one image beside the truth, and below each its signed error.
+
+    All images have one grey scale, black 0 and white 1, and all errors another one: white is too
+    bright, black too dark, mid-grey right.
+
+    Args:
+        answers: Title -> reconstruction, (1, 1, H, W).
+        truth: The clean image, of the same shape.
+        piece: (top, left, side) of the square that is shown, in pixels; None: the whole image.
+        limit: Grey levels at which errors are white or black.
+        width: Width of the figure in inches.
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ValueError: If a reconstruction has another shape than the truth.
+    """
+    for title, answer in answers.items():
+        if answer.shape != truth.shape:
+            raise ValueError(
+                f"{title} has shape {tuple(answer.shape)}, expected that of the truth, "
+                f"{tuple(truth.shape)}; reconstruct the same image"
+            )
+    top, left, side = piece or (0, 0, max(truth.shape[-2:]))
+    part = (..., slice(top, top + side), slice(left, left + side))
+    pictures = [answer[part] for answer in (*answers.values(), truth)]
+    errors = [(answer - truth)[part] for answer in answers.values()]
+    n = len(answers)
+    return show_images(
+        pictures + errors,
+        titles=[*answers, "clean", *["error"] * n],
+        vmin=[0.0] * (n + 1) + [-limit] * n,
+        vmax=[1.0] * (n + 1) + [limit] * n,
+        columns=n + 1,
+        width=width,
+    )
