@@ -226,14 +226,15 @@ def convolution() -> str:
     still += text(lefts[1] + 1.5 * cell, top + cell - 14, "kernel", "bold")
     still += text(lefts[2] + 1.5 * cell, top + cell - 14, "feature map", "bold")
     still += text(276, middle + 7, "⋆", "math") + text(492, middle + 7, "=", "math")
+    thick = 'style="stroke-width: 4"'
     frames = []
     for k in range(9):
         i, j = divmod(k, 3)
         frame = (
             f'<rect class="line skip" x="{lefts[0] + j * cell:g}" '
-            f'y="{top + i * cell:g}" width="{3 * cell}" height="{3 * cell}" style="stroke-width: 4"/>'
+            f'y="{top + i * cell:g}" width="{3 * cell}" height="{3 * cell}" {thick}/>'
             f'<rect class="line skip" x="{lefts[2] + j * cell:g}" '
-            f'y="{top + cell + i * cell:g}" width="{cell}" height="{cell}" style="stroke-width: 4"/>'
+            f'y="{top + cell + i * cell:g}" width="{cell}" height="{cell}" {thick}/>'
         )
         frames.append(frame + table(lefts[2], top + cell, found, k))
     return page(
