@@ -74,8 +74,8 @@ def total_variation(
 
     :math:`\mathrm{TV}(x) = \sum_{i,j} |(\nabla x)_{i,j}|_2` is isotropic, every channel on its
     own. Both terms are dualised (Algorithm 1 of the paper for the stacked operator
-    :math:`(K, \nabla)`), so nothing is inverted; every step is over-relaxed by 1.9. The dual step
-    of the gradient is proportional to :math:`\lambda`, for images of about [0, 1].
+    :math:`(K, \nabla)`), so nothing is inverted; every step is over-relaxed by 1.9 (Condat 2013).
+    The dual step of the gradient is proportional to :math:`\lambda`, for images of about [0, 1].
 
     Args:
         K: Forward operator.

@@ -9,7 +9,14 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_history", "plot_seeds", "show_images", "show_levels"]
+__all__ = [
+    "plot_history",
+    "plot_seeds",
+    "show_errors",
+    "show_images",
+    "show_levels",
+    "show_windows",
+]
 
 
 def show_images(
@@ -194,4 +201,105 @@ def plot_seeds(
     axis.set(yticks=range(len(values)), yticklabels=list(values), xlabel=label)
     axis.set_ylim(len(values) - 0.5, -0.5)
     axis.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def show_errors(
+    answers: Mapping[str, Tensor],
+    truth: Tensor,
+    *,
+    piece: tuple[int, int, int] | None = None,
+    limit: float = 0.3,
+    width: float = 10.0,
+) -> "Figure":
+    """Show reconstructions of one image beside the truth, and below each its signed error.
+
+    All images have one grey scale, black 0 and white 1, and all errors another one: white is too
+    bright, black too dark, mid-grey right.
+
+    Args:
+        answers: Title -> reconstruction, (1, 1, H, W).
+        truth: The clean image, of the same shape.
+        piece: (top, left, side) of the square that is shown, in pixels; None: the whole image.
+        limit: Grey levels at which errors are white or black.
+        width: Width of the figure in inches.
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ValueError: If a reconstruction has another shape than the truth.
+    """
+    for title, answer in answers.items():
+        if answer.shape != truth.shape:
+            raise ValueError(
+                f"{title} has shape {tuple(answer.shape)}, expected that of the truth, "
+                f"{tuple(truth.shape)}; reconstruct the same image"
+            )
+    top, left, side = piece or (0, 0, max(truth.shape[-2:]))
+    part = (..., slice(top, top + side), slice(left, left + side))
+    pictures = [answer[part] for answer in (*answers.values(), truth)]
+    errors = [(answer - truth)[part] for answer in answers.values()]
+    n = len(answers)
+    return show_images(
+        pictures + errors,
+        titles=[*answers, "clean", *["error"] * n],
+        vmin=[0.0] * (n + 1) + [-limit] * n,
+        vmax=[1.0] * (n + 1) + [limit] * n,
+        columns=n + 1,
+        width=width,
+    )
+
+
+def show_windows(
+    images: Mapping[str, Tensor],
+    centres: Mapping[str, tuple[int, int]],
+    sides: Sequence[int] = (7, 25, 60, 100),
+    *,
+    width: float = 11.0,
+) -> "Figure":
+    """Show what networks with receptive fields of these sizes see around one pixel of each image.
+
+    Args:
+        images: Title -> image in [0, 1], (H, W) or with leading axes of size 1; one row for each.
+        centres: Title -> row and column of the pixel.
+        sides: Sides of the square windows, in pixels.
+        width: Width of the figure in inches.
+
+    Returns:
+        The matplotlib figure: in each row the image with its nested windows, then every window
+        alone, enlarged, with a ring around the pixel.
+
+    Raises:
+        ValueError: If a window reaches over the edge of its image.
+    """
+    import matplotlib.pyplot as plt
+
+    tile = width / (len(sides) + 1)
+    size = (width, len(images) * (tile + 0.25))
+    figure, axes = plt.subplots(
+        len(images), len(sides) + 1, figsize=size, squeeze=False, layout="constrained"
+    )
+    for line, (title, image) in zip(axes, images.items(), strict=True):
+        picture = np.asarray(image.detach().float().cpu().squeeze())
+        row, column = centres[title]
+        style = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+        line[0].imshow(picture, **style)
+        line[0].set_title(title, fontsize=10)
+        for axis, side in zip(line[1:], sides, strict=True):
+            top, left = row - side // 2, column - side // 2
+            window = picture[max(top, 0) : top + side, max(left, 0) : left + side]
+            if window.shape != (side, side):
+                raise ValueError(
+                    f"a window of {side} pixels around {(row, column)} reaches over the edge of an "
+                    f"image of {picture.shape}; choose a pixel further inside, or smaller windows"
+                )
+            frame = {"fill": False, "edgecolor": "C1", "linewidth": 1.2}
+            line[0].add_patch(plt.Rectangle((left - 0.5, top - 0.5), side, side, **frame))
+            axis.imshow(window, **style)
+            ring = {"markerfacecolor": "none", "markeredgecolor": "C1", "markersize": 9}
+            axis.plot(side // 2, side // 2, "o", **ring)
+            axis.set_title(f"{side} pixels", fontsize=10)
+    for axis in axes.flat:
+        axis.axis("off")
     return figure

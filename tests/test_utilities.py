@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ippy import metrics, operators, utilities
+from ippy import metrics, operators, plotting, utilities
 
 matplotlib.use("Agg")
 
@@ -87,6 +87,19 @@ def test_load_image_gives_a_grey_batch_of_one(tmp_path):
     assert utilities.load_image(tmp_path / "white.png", 16).shape == (1, 1, 16, 16)
     with pytest.raises(FileNotFoundError, match="absent.png"):
         utilities.load_image(tmp_path / "absent.png")
+
+
+def test_show_errors_has_a_scale_for_images_and_one_for_errors():
+    truth = torch.rand(1, 1, 20, 30)
+    answers = {"one": truth + 0.2, "two": truth - 0.1}
+    figure = plotting.show_errors(answers, truth, piece=(2, 5, 8), limit=0.25)
+    drawn = [axis.images[0] for axis in figure.axes if axis.images]
+    assert [image.get_clim() for image in drawn] == [(0, 1)] * 3 + [(-0.25, 0.25)] * 2
+    assert all(image.get_array().shape == (8, 8) for image in drawn)
+    means = [image.get_array().mean() for image in drawn[3:]]
+    assert means == pytest.approx([0.2, -0.1], abs=1e-6)
+    with pytest.raises(ValueError, match="two has shape"):
+        plotting.show_errors({"one": truth, "two": truth[..., :8]}, truth)
 
 
 def test_show_images_shares_one_grey_scale_and_zooms():

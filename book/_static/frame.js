@@ -63,6 +63,21 @@ window.addEventListener("load", () => {
     });
   });
 
+  // A picture that moves can be stopped: with #still behind its address it shows its last frame.
+  all(".bd-article figure.moving").forEach((figure) => {
+    const image = figure.querySelector("img");
+    const pause = document.createElement("button");
+    pause.type = "button";
+    pause.className = "pause";
+    pause.textContent = "Pause";
+    pause.addEventListener("click", () => {
+      const still = image.src.endsWith("#still");
+      image.src = still ? image.src.slice(0, -"#still".length) : `${image.src}#still`;
+      pause.textContent = still ? "Pause" : "Play";
+    });
+    figure.querySelector("figcaption").before(pause);
+  });
+
   // Scripts that few pages need: the explorer in place of its picture, the answers of self-check boxes.
   const fetchScript = (name, then = () => {}) => {
     const script = document.createElement("script");
