@@ -9,7 +9,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_history", "show_images"]
+__all__ = ["plot_history", "show_images", "show_windows"]
 
 
 def show_images(
@@ -109,4 +109,58 @@ def plot_history(
     axis.set(xlabel="step", ylabel="mean squared error", yscale="log")
     axis.grid(alpha=0.3)
     axis.legend(title="validation (training pale)")
+    return figure
+
+
+def show_windows(
+    images: Mapping[str, Tensor],
+    centres: Mapping[str, tuple[int, int]],
+    sides: Sequence[int] = (7, 25, 60, 100),
+    *,
+    width: float = 11.0,
+) -> "Figure":
+    """Show what networks with receptive fields of these sizes see around one pixel of each image.
+
+    Args:
+        images: Title -> image in [0, 1], (H, W) or with leading axes of size 1; one row for each.
+        centres: Title -> row and column of the pixel.
+        sides: Sides of the square windows, in pixels.
+        width: Width of the figure in inches.
+
+    Returns:
+        The matplotlib figure: in each row the image with its nested windows, then every window
+        alone, enlarged, with a ring around the pixel.
+
+    Raises:
+        ValueError: If a window reaches over the edge of its image.
+    """
+    import matplotlib.pyplot as plt
+
+    tile = width / (len(sides) + 1)
+    size = (width, len(images) * (tile + 0.25))
+    figure, axes = plt.subplots(
+        len(images), len(sides) + 1, figsize=size, squeeze=False, layout="constrained"
+    )
+    for line, (title, image) in zip(axes, images.items(), strict=True):
+        picture = np.asarray(image.detach().float().cpu().squeeze())
+        row, column = centres[title]
+        style = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+        line[0].imshow(picture, **style)
+        line[0].set_title(title, fontsize=10)
+        for axis, side in zip(line[1:], sides, strict=True):
+            top, left = row - side // 2, column - side // 2
+            window = picture[max(top, 0) : top + side, max(left, 0) : left + side]
+            if window.shape != (side, side):
+                raise ValueError(
+                    f"a window of {side} pixels around {(row, column)} reaches over the edge of an "
+                    f"image of {picture.shape}; choose a pixel further inside, or smaller windows"
+                )
+            frame = {"fill": False, "edgecolor": "C1", "linewidth": 1.2}
+            line[0].add_patch(plt.Rectangle((left - 0.5, top - 0.5), side, side, **frame))
+            axis.imshow(window, **style)
+            ring = {"markerfacecolor": "none", "markeredgecolor": "C1", "markersize": 9}
+            axis.plot(side // 2, side // 2, "o", **ring)
+            axis.set_title(f"{side} pixels", fontsize=10)
+    for axis in axes.flat:
+        axis.axis("off")
     return figure
