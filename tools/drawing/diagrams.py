@@ -87,10 +87,8 @@ def residual_block() -> str:
         mid = 150
         parts = [text(x + 190, 32, "residual block" if residual else "plain block", "bold")]
         parts += [text(x + 16, mid + 6, "x", "math"), arrow(x + 30, mid, x + 62, mid)]
-        for i, label in enumerate(("layer", "layer")):
-            parts.append(
-                box(x + 64 + 110 * i, mid - 28, 82, 56, label, "+ ReLU" if i == 0 else "no ReLU")
-            )
+        for i in range(2):
+            parts.append(box(x + 64 + 110 * i, mid - 28, 82, 56, "ReLU,", "conv 3×3"))
             parts.append(
                 arrow(x + 148 + 110 * i, mid, x + 172 + 110 * i if i == 0 else x + 294, mid)
             )
@@ -109,8 +107,8 @@ def residual_block() -> str:
         844,
         232,
         "A plain and a residual block",
-        "Left, two layers map x to F of x. Right, the same two layers with an identity skip around "
-        "them, so that the block returns x plus F of x.",
+        "Left, two convolutions, each behind a ReLU, map x to F of x. Right, the same two layers "
+        "with an identity skip around them, so that the block returns x plus F of x.",
         *column(0, False),
         '<path class="line" d="M372 40V200" stroke-dasharray="3 6"/>',
         *column(388, True),
