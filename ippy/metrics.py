@@ -4,7 +4,6 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 __all__ = ["mse", "psnr", "relative_error", "ssim"]
 
@@ -77,6 +76,9 @@ def ssim(x: Tensor, x_true: Tensor, data_range: float = 1.0) -> Tensor:
     Returns:
         One value per image, shape (N,), at most 1.
     """
+    # here, since it brings torchvision and torch's compiler: half of what "import ippy" would take
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     _check(x, x_true)
     value = structural_similarity_index_measure(x, x_true, data_range=data_range, reduction="none")
     return cast(Tensor, value).reshape(x.shape[0])

@@ -88,16 +88,42 @@ def watch(page, host: str) -> list[str]:
     return wrong
 
 
+def weigh(answers: list) -> None:
+    """What a reader with an empty cache fetches before scrolling, compressed as a host would."""
+    sizes = {}
+    for answer in answers:
+        body = answer.body()
+        squeezed = re.search(r"html|css|javascript|svg|json", answer.headers["content-type"])
+        sizes[answer.url.split("/")[-1]] = len(gzip.compress(body) if squeezed else body)
+    assert len(sizes) > 10
+    total = sum(sizes.values()) / 1e6
+    print(f"{total:.2f} MB in {len(sizes)} files")
+    assert total <= 1.5, sorted(sizes.items(), key=lambda item: -item[1])[:6]
+
+
+#: Each theme and each width once; the other two pairs before a release.
+LOOKS = [("light", 1280), ("dark", 390)]
+OTHER_LOOKS = [("dark", 1280), ("light", 390)]
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [LOOKS, pytest.param(OTHER_LOOKS, marks=pytest.mark.release)],
+    ids=["light and wide, dark and narrow", "dark and wide, light and narrow"],
+)
 @pytest.mark.parametrize("name", PAGES)
-def test_page(chromium, site, axe, name: str) -> None:
+def test_page(chromium, site, axe, name: str, looks: list[tuple[str, int]]) -> None:
     page = chromium.new_page(
         viewport={"width": 1280, "height": 900}, color_scheme="light", reduced_motion="reduce"
     )
-    wrong = watch(page, site)
+    wrong, answers = watch(page, site), []
+    page.on("response", answers.append)
     page.goto(f"{site}/{name}", wait_until="load")
     page.wait_for_timeout(1000)
+    if name in ("book/intro.html", *CHAPTERS):
+        weigh(answers)
     page.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
-    for theme, width in [("light", 1280), ("dark", 1280), ("dark", 390), ("light", 390)]:
+    for theme, width in looks:
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(400)
@@ -110,7 +136,7 @@ def test_page(chromium, site, axe, name: str) -> None:
     page.close()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.release)])
 def test_lab_at_work(chromium, site, axe, theme: str) -> None:
     page = chromium.new_page(viewport={"width": 390, "height": 900}, color_scheme=theme)
     wrong = watch(page, site)
@@ -163,30 +189,6 @@ def test_links_and_anchors() -> None:
                 broken.append(f"{path.relative_to(SITE)}: {address}")
     assert checked > 1000
     assert broken == []
-
-
-@pytest.mark.parametrize("name", ["book/intro.html", *CHAPTERS])
-def test_first_load_is_light(chromium, site, name: str) -> None:
-    """What a reader with an empty cache fetches before scrolling, compressed as a host would."""
-    page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    sizes = {}
-
-    def note(response) -> None:
-        body = response.body()
-        squeezed = re.search(r"html|css|javascript|svg|json", response.headers["content-type"])
-        sizes[response.url.split("/")[-1]] = len(gzip.compress(body) if squeezed else body)
-
-    answers = []
-    page.on("response", lambda answer: answers.append(answer))
-    page.goto(f"{site}/{name}")
-    page.wait_for_timeout(1500)
-    for answer in answers:
-        note(answer)
-    page.close()
-    assert len(sizes) > 10
-    total = sum(sizes.values()) / 1e6
-    print(f"{name}: {total:.2f} MB in {len(sizes)} files")
-    assert total <= 1.5, sorted(sizes.items(), key=lambda item: -item[1])[:6]
 
 
 def test_pictures_are_lazy_and_copied_unfiltered(chromium, site) -> None:
@@ -350,6 +352,7 @@ def test_every_cell_says_what_becomes_of_it(name: str) -> None:
 # -- Lighthouse ------------------------------------------------------------------------------------
 
 
+@pytest.mark.release  # its accessibility is axe's, and test_page sees errors and requests
 @pytest.mark.parametrize("name", ["book/intro.html", "book/unet.html", "book/playground.html"])
 def test_lighthouse(site, axe, tmp_path, name: str) -> None:
     packages = npm_packages()
