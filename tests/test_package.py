@@ -194,7 +194,8 @@ assert sample_image is images.sample_image
 
 # a network of our own: trained, stored and found here
 small = {"in_ch": 1, "out_ch": 1, "n_filters": 2}
-recipe = networks.Recipe("ResCNN", small, steps=2, batch_size=1, crop=16, val_images=1)
+data = {"n_images": 4, "kind": "dead_leaves"}
+recipe = networks.Recipe("ResCNN", small, steps=2, batch_size=1, crop=16, val_images=1, data=data)
 networks.NETWORKS["Mine"] = networks.Network("Mine", recipe, "cnn")
 assert cli.main(["train", "Mine"]) == 0
 mine = weights.load("Mine")

@@ -117,7 +117,7 @@ def test_page(chromium, site, axe, name: str, looks: list[tuple[str, int]]) -> N
         viewport={"width": 1280, "height": 900}, color_scheme="light", reduced_motion="reduce"
     )
     wrong, answers = watch(page, site), []
-    page.on("response", answers.append)
+    page.on("response", lambda answer: answers.append(answer))
     page.goto(f"{site}/{name}", wait_until="load")
     page.wait_for_timeout(1000)
     if name in ("book/intro.html", *CHAPTERS):
