@@ -15,7 +15,18 @@ from small_runs import IMAGES, RECIPE, SLOW, fit
 from torch import nn
 from torch.func import hessian, jacfwd, jacrev, jvp, vmap
 
-from ippy import classical, datasets, images, metrics, models, pictures, plotting, weights
+from ippy import (
+    classical,
+    datasets,
+    evaluation,
+    images,
+    metrics,
+    models,
+    pictures,
+    plotting,
+    weights,
+)
+from ippy.networks import Recipe
 from ippy.operators import Blurring, CTProjector, DownScaling, Gradient, course_motion_kernel
 from ippy.receptive_field import receptive_field
 from ippy.training import MeasuredCrops
@@ -58,6 +69,10 @@ BAD = {
     "MSE of arrays": (
         lambda: metrics.mse(X.numpy(), X.numpy()), TypeError, r"float32; .*torch.as_tensor\(x\)"
     ),
+    "no crop": (lambda: Recipe("SimpleUNet", crop=0), ValueError, "crop is 0, expected a side"),
+    "misspelt": (
+        lambda: Recipe("SimpelUNet").build(), ValueError, "no network 'SimpelUNet'.*SimpleUNet"
+    ),
     "UNet without channels": (lambda: models.SimpleUNet(base_ch=0), ValueError, "base_ch is 0"),
     "UNet++ without channels": (lambda: models.UNetPP(out_ch=0), ValueError, "out_ch is 0"),
     "CNN without channels": (lambda: models.ResCNN(1, 1, -3), ValueError, "n_filters is -3"),
@@ -92,6 +107,11 @@ def test_an_empty_batch_is_an_empty_result(K):
     assert classical.tikhonov(K, y, 0.1).shape == x.shape
     y.sum().backward()
     assert x.grad.shape == x.shape
+
+
+def test_a_network_without_parameters_is_evaluated():
+    table = evaluation.evaluate({"nothing": nn.Identity()}, X, K)
+    assert table["nothing"] == table["measurement"]
 
 
 # --- Tikhonov in every range of numbers ---
