@@ -37,7 +37,7 @@ def operators(draw):
     if kind == "down":
         return DownScaling((h, w), draw(st.integers(1, 4)), draw(st.sampled_from(["avg", "naive"])))
     if kind == "ct":
-        angles = sorted(draw(st.lists(st.floats(0, 179), min_size=1, max_size=5, unique=True)))
+        angles = sorted(draw(st.lists(st.floats(0, 3.1), min_size=1, max_size=5, unique=True)))
         return CTProjector((h, h), torch.tensor(angles))
     if kind == "own":
         sizes = draw(st.tuples(*[st.sampled_from([1, 3, 5, 7])] * 2))

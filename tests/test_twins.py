@@ -60,7 +60,8 @@ class Strip(ast.NodeTransformer):
             return isinstance(statement.body[0], ast.Raise)
         text = ast.unparse(statement)
         docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-        return docstring or text.startswith("check_input(") or text == "self.in_ch = in_ch"
+        check = text.startswith(("check_input(", "check_channels("))
+        return docstring or check or text == "self.in_ch = in_ch"
 
 
 def skeleton(node: ast.ClassDef) -> str:
