@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class LaboratoryDirective(SphinxDirective):
 def open_box(translator: Any, node: Laboratory) -> None:
     """Begin the box in a page, with the names where its script reads them."""
     names = {f"data-{option}": " ".join(node[option]) for option in ("offers", "ticked")}
-    translator.body.append(translator.starttag(node, "div", CLASS="lab", **names))
+    translator.body.append(translator.starttag(node, "div", CLASS="lab full-width", **names))
 
 
 def close_box(translator: Any, node: Laboratory) -> None:
@@ -128,15 +129,16 @@ def npm_packages(dev: bool = False) -> Path:
     return folder / "node_modules"
 
 
-def onnx_file(key: str, folder: Path) -> Path:
+def onnx_files(key: str, folder: Path) -> list[Path]:
     """The network of a weight file as ONNX, from images 1 x 1 x 256 x 256 to the same, float32.
 
-    It is named by the weight file's hash, made if it is not in ``folder``, and takes the place of
-    the network's older files there.
+    A large network comes as several files, its stages. They are named by the weight file's hash,
+    made if they are not in ``folder``, and take the place of the network's older files there.
     """
-    path = folder / f"{key}-{weights.read_card(key)['sha256'][:12]}.onnx"
-    if not path.is_file():
+    name = f"{key}-{weights.read_card(key)['sha256'][:12]}"
+    if not (folder / f"{name}-0.onnx").is_file():  # which is written last
         import torch
+        from onnx_stages import split
 
         for old in folder.glob(f"{key}-*.onnx"):
             old.unlink()
@@ -148,8 +150,10 @@ def onnx_file(key: str, folder: Path) -> Path:
                 output_names=["x_hat"],
                 verbose=False,
             )
-        atomic_write({path: program.model_proto.SerializeToString()})
-    return path
+        stages = [stage.SerializeToString() for stage in split(program.model_proto)]
+        files = {folder / f"{name}-{k}.onnx": file for k, file in enumerate(stages)}
+        atomic_write(dict(reversed(files.items())))
+    return sorted(folder.glob(f"{name}-*.onnx"), key=lambda path: (len(path.name), path.name))
 
 
 def offered() -> dict[str, Network]:
@@ -184,15 +188,17 @@ def build_lab(target: Path, packages: Path) -> dict:
         What a page has to know, as JSON data.
     """
     runtime = packages / "onnxruntime-web" / "dist"
-    networks = {key: onnx_file(key, CACHE / "onnx") for key in offered()}
+    networks = {key: onnx_files(key, CACHE / "onnx") for key in offered()}
     target.mkdir(parents=True, exist_ok=True)
-    for path, name in [*RUNTIME.values(), *((path, path.name) for path in networks.values())]:
-        shutil.copyfile(runtime / path, target / name)
+    for name, copy in RUNTIME.values():
+        shutil.copyfile(runtime / name, target / copy)
+    for path in chain(*networks.values()):
+        shutil.copyfile(path, target / path.name)
     samples = []
     for name, title in SAMPLES.items():
         grey = sample_image(name, tasks.SHAPE)[0, 0].mul(255).round().byte()
         Image.fromarray(grey.numpy()).save(target / f"{name}.png")
-        samples.append({"title": title, "file": f"{name}.png"})
+        samples.append({"name": name, "title": title, "file": f"{name}.png"})
     return {
         "task": {**tasks.KERNEL, "noise_level": tasks.NOISE_LEVEL},
         "lambdas": results.load("baselines")["chosen"],
@@ -208,10 +214,9 @@ def build_lab(target: Path, packages: Path) -> dict:
                 "title": NETWORKS[key].title,
                 "group": NETWORKS[key].group,
                 "task": NETWORKS[key].recipe.task,
-                "file": path.name,
-                "bytes": path.stat().st_size,
+                "files": [{"name": path.name, "bytes": path.stat().st_size} for path in paths],
             }
-            for key, path in networks.items()
+            for key, paths in networks.items()
         ],
     }
 
