@@ -34,10 +34,10 @@ function slider({ id, set }, name, { text, unit, ...range }) {
   return { root: make("div", { class: "lab-slider" }, label, output, input), show };
 }
 
-/** One of several values: value and text of each. @param {Actions} actions */
+/** One of several values: value, text and, where that is short, words. @param {Actions} actions */
 function choices({ id, set }, name, legend, ways) {
-  const inputs = ways.map(([value]) => make("input", { type: "radio", name: `${id}-${name}`, value,
-    onchange: () => set({ [name]: value }) }));
+  const inputs = ways.map(([value, , words = false]) => make("input", { type: "radio", value,
+    name: `${id}-${name}`, "aria-label": words, onchange: () => set({ [name]: value }) }));
   const labels = ways.map(([, text], k) => make("label", {}, inputs[k], make("span", { text })));
   const show = (/** @type {Settings} */ settings) => {
     for (const input of inputs) input.checked = input.value === settings[name];
@@ -131,14 +131,15 @@ export function controls(actions) {
 export function viewing(actions) {
   const shows = choices(actions, "show", "Show", [["images", "images"], ["errors", "errors"]]);
   const layouts = choices(actions, "layout", "Panels",
-    [["fit", "all"], ["2", "2 columns"], ["4", "4 columns"], ["large", "large"]]);
+    [["fit", "all"], ["2", "2", "2 columns"], ["4", "4", "4 columns"], ["large", "large"]]);
   const gain = slider(actions, "gain", { text: "Gain", unit: "", ...GAIN });
-  const button = (text, onclick) => make("button", { type: "button", text, onclick });
+  const button = (text, onclick, name = "") =>
+    make("button", { type: "button", text, onclick, class: name });
   const scale = make("p", { class: "lab-legend", hidden: true });
   const bar = make("span", { class: "lab-scale" });
   bar.style.background = SCALE;
   const root = make("div", { class: "lab-viewing" }, shows.root, gain.root, layouts.root,
-    make("span", { class: "lab-row" }, button("Wide", actions.wide),
+    make("span", { class: "lab-row" }, button("Wide", actions.wide, "lab-roomy"),
       button("Full screen", actions.full), button("Save", actions.save),
       button("Link", actions.link)));
   const show = (/** @type {Settings} */ settings) => {
@@ -150,8 +151,7 @@ export function viewing(actions) {
     scale.hidden = !errors;
     const digits = full < 0.1 ? 3 : 2;
     const end = full.toFixed(digits);
-    scale.replaceChildren(`Errors, all panels on one scale: too dark by ${end} and more `, bar,
-      ` too bright by ${end} and more`);
+    scale.replaceChildren(`too dark by ${end} `, bar, ` too bright by ${end}; all on one scale`);
   };
   return { root, scale, show };
 }

@@ -76,11 +76,13 @@ class Lab {
   /** Take the place of the picture in a box, whose caption stays. @param {HTMLElement} box */
   place(box) {
     const view = make("div", { class: "lab-view" }, this.viewing.root, this.viewing.scale,
-      this.panels.root, this.large.root, this.progress, this.status, this.note, this.read);
-    this.root.append(make("div", { class: "lab-frame" }, this.controls.root, view));
+      this.panels.root, this.large.root);
+    const words = [this.progress, this.status, this.note, this.read];
+    const said = make("div", { class: "lab-said" }, ...words);
+    this.root.append(make("div", { class: "lab-frame" }, this.controls.root, view, said));
     const caption = box.querySelector("figcaption");
-    const words = caption?.querySelector(".caption-text");
-    if (words) words.textContent = CAPTION;
+    const text = caption?.querySelector(".caption-text");
+    if (text) text.textContent = CAPTION;
     const id = box.querySelector("figure")?.id || false;
     box.replaceChildren(make("figure", { id }, this.root, ...(caption ? [caption] : [])));
     this.listen();

@@ -105,20 +105,28 @@ export function psnr(a, b) {
   return 10 * Math.log10(a.length / sum);
 }
 
-const WINDOW = 11; // pixels along one side of the window in which ssim looks
-const BELL = Array.from({ length: WINDOW }, (_, i) => Math.exp(-((i - 5) ** 2) / (2 * 1.5 ** 2)));
+const REACH = 5; // pixels on each side that the window of ssim has, a bell of deviation 1.5
+const BELL = Array.from({ length: 2 * REACH + 1 }, (_, k) => Math.exp(-((k - REACH) ** 2) / 4.5));
 const BELL_SUM = BELL.reduce((sum, value) => sum + value, 0);
+/** Where a row or column beside the image is mirrored. */
+const mirror = (/** @type {number} */ i) => SIDE - 1 - Math.abs(SIDE - 1 - Math.abs(i));
 
-/** Weighted means over the window, where it lies inside the image: SIDE - 10 rows and columns. */
+/** Weighted means over the window around each pixel. @param {Image} x */
 function windowMeans(x) {
-  const inner = SIDE - WINDOW + 1, rows = new Float64Array(inner * SIDE);
-  const means = new Float64Array(inner * inner);
-  for (let k = 0; k < WINDOW; k++)
-    for (let i = 0; i < rows.length; i++) rows[i] += (BELL[k] / BELL_SUM) * x[i + k * SIDE];
-  for (let k = 0; k < WINDOW; k++)
-    for (let i = 0; i < inner; i++)
-      for (let j = 0; j < inner; j++)
-        means[i * inner + j] += (BELL[k] / BELL_SUM) * rows[i * SIDE + j + k];
+  const rows = new Float64Array(SIDE * SIDE), means = new Float64Array(SIDE * SIDE);
+  BELL.forEach((bell, k) => {
+    for (let i = 0; i < SIDE; i++) {
+      const from = mirror(i + k - REACH) * SIDE, to = i * SIDE;
+      for (let j = 0; j < SIDE; j++) rows[to + j] += (bell / BELL_SUM) * x[from + j];
+    }
+  });
+  BELL.forEach((bell, k) => {
+    for (let j = 0; j < SIDE; j++) {
+      const from = mirror(j + k - REACH);
+      for (let i = 0; i < SIDE * SIDE; i += SIDE)
+        means[i + j] += (bell / BELL_SUM) * rows[i + from];
+    }
+  });
   return means;
 }
 

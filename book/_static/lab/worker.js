@@ -25,7 +25,7 @@ import { CLASSICAL, psnr, SIDE, ssim } from "./math.js";
  */
 
 const PATIENT = 1;
-const PAUSE = 120; // milliseconds without a newer order after which a reader has paused
+const PAUSE = 60; // milliseconds without a newer order after which a reader has paused
 const BREATH = 25; // milliseconds of JavaScript between two looks at the messages
 
 /** @type {any} ONNX Runtime, once it is there */
