@@ -85,7 +85,8 @@ def test_classical_methods_are_those_of_the_library(page, name: str) -> None:
     lam = results.load("baselines")["chosen"]["0.01"][name]
     found = call(
         page,
-        """const steps = math.CLASSICAL[given.name](decode(given.y), math.motionTaps(9, 20), given.lam);
+        """const taps = math.motionTaps(9, 20), method = math.CLASSICAL[given.name];
+        const steps = method(decode(given.y), taps, given.lam);
         return encode(math.finish(steps));""",
         {"name": name, "y": numbers(y_delta), "lam": lam},
     )
