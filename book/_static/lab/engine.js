@@ -28,7 +28,8 @@ import { motionTaps } from "./math.js";
  * pause, in this order.
  */
 function rank(method) {
-  if (isNetwork(method)) return methods.get(method)?.files?.length === 1 ? 0 : 2;
+  const { files, told } = methods.get(method) ?? {};
+  if (files) return files.length === 1 && !told ? 0 : 2;
   return method === "TV" ? 3 : 1;
 }
 
@@ -38,6 +39,13 @@ function classical(method, settings) {
   const distance = (studied) => Math.abs(Math.log(studied / Math.max(level, 1e-6)));
   const nearest = Object.keys(facts.lambdas).sort((a, b) => distance(a) - distance(b))[0];
   return { taps: motionTaps(length, angle), lambda: facts.lambdas[nearest][method] };
+}
+
+/** Stages of a network, and the blur if it is told that. */
+function network(method, { length, angle }) {
+  const { files = [], told } = methods.get(method) ?? {};
+  const stages = files.map(({ name, bytes }) => ({ url: address(name), bytes }));
+  return told ? { stages, told, taps: motionTaps(length, angle) } : { stages };
 }
 
 /** What has to be equal for a result to be that of the settings. */
@@ -57,7 +65,7 @@ export class Engine {
   /** A worker at work; one that failed is replaced. */
   start() {
     const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-    let newest = "";
+    let newest = "The laboratory's worker";
     worker.onerror = (event) => {
       this.worker = null;
       this.listener.problem(newest, event.message || "its program could not be loaded");
@@ -84,7 +92,7 @@ export class Engine {
       method,
       stamp: stamp(method, version, settings),
       rank: rank(method),
-      ...(isNetwork(method) ? { stages: stages(method) } : classical(method, settings)),
+      ...(isNetwork(method) ? network : classical)(method, settings),
     }));
     const { script, glue, binary, bytes } = facts.runtime;
     const runtime = {
@@ -95,7 +103,3 @@ export class Engine {
     this.worker.postMessage({ id: ++this.orders, y, truth, jobs, runtime });
   }
 }
-
-/** Addresses and sizes of a network's stages. */
-const stages = (method) =>
-  methods.get(method)?.files?.map(({ name, bytes }) => ({ url: address(name), bytes }));

@@ -7,6 +7,7 @@
  * @property {string} title
  * @property {string} group
  * @property {{name: string, bytes: number}[]} [files] its stages, in their order
+ * @property {{given: number, step: number}} [told] of a network that is told the blur
  */
 /**
  * @typedef {object} Facts

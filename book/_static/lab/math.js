@@ -180,20 +180,26 @@ export function finish(steps) {
   return step.value;
 }
 
+/** Transposed gradient after gradient: the penalty on edges. @param {Image} x */
+const edges = (x) => gradientAdjoint(gradient(x));
+/** The penalty on grey values themselves. @param {Image} x */
+const values = (x) => x;
+
 /**
- * Minimise |Kx - y|^2 + lambda |grad x|^2 by conjugate gradients, as ippy.classical.tikhonov.
+ * Minimise |Kx - y|^2 + lambda |Lx|^2 by conjugate gradients, as ippy.classical.tikhonov.
  * @param {Image} y
  * @param {Tap[]} taps
  * @param {number} lambda
+ * @param {(x: Image) => Image} [penalty] the transposed L after L; L is the gradient by default
  * @returns {Generator<void, Image>} it stops for breath after each iteration
  */
-export function* tikhonovSteps(y, taps, lambda) {
+export function* tikhonovSteps(y, taps, lambda, penalty = edges) {
   const adjoint = mirrored(taps);
   let r = blur(y, adjoint), p = r, rr = dot(r, r);
   const x = new Float64Array(y.length), stop = 1e-12 * rr;
   for (let iteration = 0; iteration < 100 && rr > stop; iteration++) {
-    const Ap = blur(blur(p, taps), adjoint), penalty = gradientAdjoint(gradient(p));
-    for (let i = 0; i < Ap.length; i++) Ap[i] += lambda * penalty[i];
+    const Ap = blur(blur(p, taps), adjoint), Lp = penalty(p);
+    for (let i = 0; i < Ap.length; i++) Ap[i] += lambda * Lp[i];
     const step = rr / dot(p, Ap);
     for (let i = 0; i < x.length; i++) x[i] += step * p[i];
     r = r.map((value, i) => value - step * Ap[i]);
@@ -203,6 +209,21 @@ export function* tikhonovSteps(y, taps, lambda) {
     yield;
   }
   return x;
+}
+
+/**
+ * An answer x moved towards the data, as networks end that are told the operator (ippy.tasks):
+ * by the d that minimises |Kd - (y - Kx)|^2 + weight |d|^2.
+ * @param {Image} x
+ * @param {Image} y
+ * @param {Tap[]} taps
+ * @param {number} weight
+ * @returns {Generator<void, Image>}
+ */
+export function* dataStep(x, y, taps, weight) {
+  const Kx = blur(x, taps), rest = y.map((value, i) => value - Kx[i]);
+  const d = yield* tikhonovSteps(rest, taps, weight, values);
+  return x.map((value, i) => value + d[i]);
 }
 
 /**

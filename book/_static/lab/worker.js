@@ -3,7 +3,7 @@
 // older one is left at the next opportunity, never queued. Answers are {method, stamp, image, psnr,
 // ssim, seconds} or {method, problem}; {loaded, total} in bytes while something is fetched; {idle}
 // when there is nothing left to do.
-import { CLASSICAL, psnr, SIDE, ssim } from "./math.js";
+import { CLASSICAL, dataStep, psnr, SIDE, ssim, tikhonovSteps } from "./math.js";
 
 /**
  * What is to be done with a measurement by one method; a stamp is equal for equal settings.
@@ -11,9 +11,10 @@ import { CLASSICAL, psnr, SIDE, ssim } from "./math.js";
  * @property {string} method
  * @property {string} stamp
  * @property {number} rank lowest first; those from PATIENT on wait until the reader pauses
- * @property {import("./math.js").Tap[]} [taps] of a classical method
+ * @property {import("./math.js").Tap[]} [taps] of a method that is told the blur
  * @property {number} [lambda]
  * @property {{url: string, bytes: number}[]} [stages] of a network
+ * @property {{given: number, step: number}} [told] weights around a network that is told the blur
  */
 /**
  * @typedef {object} Order
@@ -85,15 +86,17 @@ async function prepare({ method, stages }) {
 
 /** A network's answer, stage by stage: each takes tensors by name and adds its own. */
 async function* network(job, y) {
-  const shape = [1, 1, SIDE, SIDE];
-  const tensors = { y_delta: new runtime.Tensor("float32", Float32Array.from(y), shape) };
+  const { taps, told } = job, shape = [1, 1, SIDE, SIDE];
+  const given = Float32Array.from(told ? yield* tikhonovSteps(y, taps, told.given) : y);
+  const tensors = { y_delta: new runtime.Tensor("float32", given, shape) };
   const stages = sessions.get(job.method) ?? [];
   for (const [k, stage] of stages.entries()) {
     if (k) yield;
-    const given = Object.fromEntries(stage.inputNames.map((name) => [name, tensors[name]]));
-    Object.assign(tensors, await stage.run(given));
+    const feeds = Object.fromEntries(stage.inputNames.map((name) => [name, tensors[name]]));
+    Object.assign(tensors, await stage.run(feeds));
   }
-  return Float64Array.from(tensors.x_hat.data);
+  const x = Float64Array.from(tensors.x_hat.data);
+  return told ? yield* dataStep(x, y, taps, told.step) : x;
 }
 
 /** Do a job of an order, unless a newer order comes while there is a choice. */
@@ -107,7 +110,7 @@ async function carryOut(job, mine) {
   const steps = job.stages ? network(job, y) : CLASSICAL[job.method](y, job.taps, job.lambda);
   let last = begin, step = await steps.next();
   while (!step.done) {
-    if (job.stages || performance.now() - last > BREATH) {
+    if ((job.stages && !job.told) || performance.now() - last > BREATH) {
       await breathe();
       if (order !== mine) return;
       last = performance.now();
