@@ -163,6 +163,38 @@ def test_ssim_is_that_of_the_library(page, pair) -> None:
     assert found == pytest.approx(metrics.ssim(a.double(), b.double()).item(), abs=1e-5)
 
 
+LEFT = """
+const facts = JSON.parse(document.getElementById("lab-facts").textContent), { runtime } = facts;
+const address = (name) => new URL(`../lab/${name}`, location.href).href;
+const worker = new Worker(new URL("../_static/lab/worker.js", location.href), { type: "module" });
+const files = { script: address(runtime.script), glue: address(runtime.glue),
+  binary: { url: address(runtime.binary), bytes: runtime.bytes } };
+const large = facts.networks.find((network) => network.files.length > 3);
+const stages = large.files.map(({ name, bytes }) => ({ url: address(name), bytes }));
+const y = decode(given), stamps = [];
+const order = (stamp) => worker.postMessage({ id: 1, y, truth: y, runtime: files,
+  jobs: [{ method: large.key, stamp, rank: 2, stages }] });
+const idle = () => new Promise((done) => {
+  worker.onmessage = ({ data }) => {
+    if (data.method) stamps.push(data.problem ?? data.stamp);
+    if (data.idle) done();
+  };
+});
+order("first");
+await idle();
+order("second");
+await new Promise((done) => setTimeout(done, 200));
+order("third");
+await idle();
+worker.terminate();
+return stamps;
+"""
+
+
+def test_work_that_nobody_waits_for_is_left(page) -> None:
+    assert call(page, LEFT, numbers(sample())) == ["first", "third"]
+
+
 TOLD = """
 const facts = JSON.parse(document.getElementById("lab-facts").textContent), { runtime } = facts;
 const address = (name) => new URL(`../lab/${name}`, location.href).href;
@@ -200,8 +232,11 @@ def test_a_network_that_is_told_the_blur_is_that_of_pytorch(
     stages = extension.onnx_files("told", tmp_path)
 
     page = open_playground(chromium, site)
-    for k, path in enumerate(stages):
-        page.route(f"**/told-{k}", lambda route, path=path: route.fulfill(body=path.read_bytes()))
+
+    def answer(route) -> None:
+        route.fulfill(path=stages[int(route.request.url.split("-")[-1])])
+
+    page.route("**/lab/told-*", answer)
     told = extension.AROUND["told_deblurring"]["told"]
     found = call(page, TOLD, {"stages": len(stages), "y": numbers(y_delta), "told": told})
     assert "problem" not in found, found
