@@ -8,7 +8,7 @@ import { Engine, stamp } from "./engine.js";
 import { astray, facts, inWords, megabytes, named, title, TRAINED } from "./facts.js";
 import { Large } from "./large.js";
 import { Lens } from "./lens.js";
-import { measure, motionTaps, psnr, ssim } from "./math.js";
+import { measure, motionTaps } from "./math.js";
 import { Panels } from "./panels.js";
 import { download, sheet } from "./save.js";
 import { Scene } from "./scene.js";
@@ -204,8 +204,8 @@ class Lab {
     const before = this.measured.get(this.version);
     if (before) before.left = performance.now();
     const y = measure(picture.grey, motionTaps(length, angle), level, seed);
-    const quality = { psnr: psnr(y, picture.grey), ssim: ssim(y, picture.grey) };
-    this.measured.set(++this.version, { version: this.version, picture, y, ...quality, left: 0 });
+    const version = ++this.version;
+    this.measured.set(version, { version, picture, y, psnr: NaN, ssim: NaN, left: 0 });
     this.measured.delete(this.version - 100);
     this.note.textContent = astray(this.settings);
   }

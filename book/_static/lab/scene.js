@@ -1,6 +1,7 @@
 // What the panels show: from a measurement and results to pictures and words.
 import { stamp } from "./engine.js";
 import { decibel, title } from "./facts.js";
+import { psnr, ssim } from "./math.js";
 import { errorMap, seen } from "./pictures.js";
 
 /** @typedef {import("./settings.js").Settings} Settings */
@@ -10,7 +11,7 @@ import { errorMap, seen } from "./pictures.js";
  * @property {number} version
  * @property {import("./images.js").Picture} picture
  * @property {import("./math.js").Image} y
- * @property {number} psnr
+ * @property {number} psnr NaN until it is shown
  * @property {number} ssim
  * @property {number} left when its settings were left, in milliseconds; 0: they hold
  */
@@ -43,6 +44,10 @@ export class Scene {
    * @returns {import("./panels.js").Panel[]} image, measurement, methods
    */
   panels(now, results, settings) {
+    if (now && Number.isNaN(now.psnr)) { // only now, while the worker is at work already
+      const { y, picture: { grey } } = now;
+      Object.assign(now, { psnr: psnr(y, grey), ssim: ssim(y, grey) });
+    }
     const shown = settings.methods.map((key) => this.method(key, now, results.get(key), settings));
     const best = Math.max(...shown.filter(({ fresh }) => fresh).map(({ value }) => value));
     const methods = shown.map(({ fresh, value, ...panel }) => {
