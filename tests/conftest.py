@@ -4,15 +4,18 @@ import contextlib
 import functools
 import html
 import http.server
+import importlib
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -52,6 +55,16 @@ def tiny(monkeypatch, own_cache) -> None:
     """The ResCNN's recipe becomes one of twelve steps."""
     entry = replace(NETWORKS["ResCNN"], recipe=replace(RECIPE, quick_steps=2))
     monkeypatch.setitem(NETWORKS, "ResCNN", entry)
+
+
+def extension_of_the_book(name: str) -> ModuleType:
+    """A Sphinx extension of the book, which like all of them can import its neighbours."""
+    folder = str(ROOT / "book" / "_ext")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)
 
 
 def browser() -> str:

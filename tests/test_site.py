@@ -141,6 +141,7 @@ def test_lab_at_work(chromium, site, axe, theme: str) -> None:
     page = chromium.new_page(viewport={"width": 390, "height": 900}, color_scheme=theme)
     wrong = watch(page, site)
     page.goto(f"{site}/book/residual_learning.html")
+    page.get_by_role("button", name="Controls").click()
     page.locator(".lab-start").click()
     page.wait_for_function(
         "[...document.querySelectorAll('.lab-value')].slice(1).every((e) => e.textContent)"

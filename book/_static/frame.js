@@ -70,10 +70,12 @@ window.addEventListener("load", () => {
     script.addEventListener("load", then);
     document.head.append(script);
   };
-  if (all(".rf-explorer").length) fetchScript("receptive_field.js", () => receptiveField.mountAll());
+  const onDisk = location.protocol === "file:"; // where a browser loads no modules
+  if (all(".rf-explorer").length && onDisk) fetchScript("explorer/bundle.js", () => receptiveField.mountAll());
+  else if (all(".rf-explorer").length) import(new URL("explorer/figure.js", ownAddress)).then((it) => it.mountAll());
   if (all(".selfcheck").length) fetchScript("selfcheck.js");
   // A page from the disk may not start the networks: its picture stays.
-  if (document.getElementById("lab-facts") && location.protocol !== "file:") import(new URL("lab/lab.js", ownAddress));
+  if (document.getElementById("lab-facts") && !onDisk) import(new URL("lab/lab.js", ownAddress));
 
   // Paper cannot unfold anything.
   let opened = [];
