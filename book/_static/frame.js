@@ -75,11 +75,17 @@ window.addEventListener("load", () => {
   // A page from the disk may not start the networks: its picture stays.
   if (document.getElementById("lab-facts") && location.protocol !== "file:") import(new URL("lab/lab.js", ownAddress));
 
-  // Paper cannot unfold anything.
-  let opened = [];
+  // Paper is white and cannot unfold anything; questions keep their answers to themselves.
+  const questions = ".predict details, .selfcheck details";
+  let opened = [], theme;
   window.addEventListener("beforeprint", () => {
-    opened = [...all("details:not([open])")];
+    theme = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+    opened = [...all("details:not([open])")].filter((part) => !part.matches(questions));
     opened.forEach((part) => (part.open = true));
   });
-  window.addEventListener("afterprint", () => opened.forEach((part) => (part.open = false)));
+  window.addEventListener("afterprint", () => {
+    document.documentElement.dataset.theme = theme;
+    opened.forEach((part) => (part.open = false));
+  });
 });
