@@ -442,6 +442,18 @@ def slides(args: list) -> int:
     return 0
 
 
+def pdf(args: list) -> int:
+    """the whole book as one PDF (--out FILE), printed by the Chromium that is there"""
+    target = Path(options("pdf", args, out=str(SITE.parent / "book.pdf")).out).resolve()
+    setup()
+    if not (SITE / "index.html").is_file():
+        book([])
+    if call([venv_python(), ROOT / "tools" / "book_pdf.py", SITE, target]):
+        raise SystemExit("run.py: there is no PDF; the reason stands above.")
+    say(f"The book is in {target}")
+    return 0
+
+
 def doctor(args: list) -> int:
     """check this machine before a lecture: disk, environment, weights, a reconstruction"""
     options("doctor", args)
@@ -571,7 +583,7 @@ def options(command: str, args: list, **known) -> argparse.Namespace:
 COMMANDS = {
     command.__name__.replace("_", "-"): command
     for command in (
-        *(book, test, execute, release_check, lab, serve, slides, doctor, train, bench, clean),
+        *(book, test, execute, release_check, lab, serve, slides, pdf, doctor, train, bench, clean),
     )
 }
 

@@ -22,11 +22,11 @@ from playwright.sync_api import sync_playwright
 from small_runs import RECIPE
 
 from ippy.networks import NETWORKS
+from tools import chromium as chromium_here
+from tools.chromium import FLAGS
 
 ROOT = Path(__file__).resolve().parents[1]
 STATIC, SITE = ROOT / "book" / "_static", ROOT / "_build" / "html"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
-FLAGS = "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,9 +69,9 @@ def extension_of_the_book(name: str) -> ModuleType:
 
 def browser() -> str:
     """Path of a Chromium; without one the test is skipped, or fails where CI is set."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = chromium_here.find()
     if found is None:
-        reason = f"no browser: none of {', '.join(BROWSERS)} found, and CHROMIUM is not set"
+        reason = chromium_here.sentence("this test")
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     return found
 

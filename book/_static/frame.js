@@ -26,43 +26,6 @@ window.addEventListener("load", () => {
     sidebar.setAttribute("aria-label", "Book");
   }
 
-  // What scrolls sideways can be reached and scrolled with the keyboard.
-  const reach = () =>
-    all(".bd-article div.math, .bd-article .cell_output, .bd-article figure, .bd-article pre").forEach((box) => {
-      if (box.scrollWidth > box.clientWidth && box.clientWidth) box.tabIndex = 0;
-      else box.removeAttribute("tabindex");
-    });
-  reach();
-  window.addEventListener("resize", reach);
-  for (const event of ["toggle", "click"]) document.addEventListener(event, () => setTimeout(reach), true); // unfolded
-  window.MathJax?.startup?.promise.then(reach);
-
-  // A click on a picture shows it as large as the window allows; Escape or another click closes it.
-  const zoom = document.createElement("dialog");
-  zoom.className = "zoomed";
-  zoom.setAttribute("aria-label", "Enlarged picture");
-  const close = document.createElement("button");
-  close.type = "button";
-  close.textContent = "Close";
-  zoom.addEventListener("click", () => zoom.close());
-  document.addEventListener("keydown", (event) => event.key === "Escape" && zoom.close(), true); // a script of the theme eats the key
-  all(".bd-article figure img").forEach((image) => {
-    if (image.closest("a, .lab, .rf-explorer")) return;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "zoom";
-    button.setAttribute("aria-label", `Enlarge: ${image.alt}`);
-    image.replaceWith(button);
-    button.append(image);
-    button.addEventListener("click", () => {
-      const large = image.cloneNode();
-      large.removeAttribute("style");
-      zoom.replaceChildren(large, close);
-      document.body.append(zoom);
-      zoom.showModal();
-    });
-  });
-
   // Scripts that few pages need: the explorer in place of its picture, the answers of self-check boxes.
   const fetchScript = (name, then = () => {}) => {
     const script = document.createElement("script");
@@ -77,11 +40,17 @@ window.addEventListener("load", () => {
   // A page from the disk may not start the networks: its picture stays.
   if (document.getElementById("lab-facts") && !onDisk) import(new URL("lab/lab.js", ownAddress));
 
-  // Paper cannot unfold anything.
-  let opened = [];
+  // Paper is white and cannot unfold anything; questions keep their answers to themselves.
+  const questions = ".predict details, .selfcheck details";
+  let opened = [], theme;
   window.addEventListener("beforeprint", () => {
-    opened = [...all("details:not([open])")];
+    theme = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+    opened = [...all("details:not([open])")].filter((part) => !part.matches(questions));
     opened.forEach((part) => (part.open = true));
   });
-  window.addEventListener("afterprint", () => opened.forEach((part) => (part.open = false)));
+  window.addEventListener("afterprint", () => {
+    document.documentElement.dataset.theme = theme;
+    opened.forEach((part) => (part.open = false));
+  });
 });
