@@ -6,8 +6,8 @@ window.addEventListener("load", () => {
   // Formulas shrink a little where that makes them fit; what is still wide fades at the side where it goes on, and can
   // be scrolled by finger, mouse and, since it takes the focus, by key.
   const SMALLEST = 0.75;
-  const WIDE = ".math, .cell_output, figure, pre, .pst-scrollable-table-container";
-  const boxes = all(WIDE.split(", ").map((name) => `.bd-article ${name}`).join(", ")).filter((box) => box.localName !== "span");
+  const NAMES = ["div.math", "div.math mjx-container", ".cell_output", "figure", "pre", ".pst-scrollable-table-container"];
+  const WIDE = NAMES.map((name) => `.bd-article ${name}`).join(", ");
   const mark = (box) => {
     const hidden = box.clientWidth ? box.scrollWidth - box.clientWidth : 0;
     if (hidden > 1) box.tabIndex = 0;
@@ -15,20 +15,21 @@ window.addEventListener("load", () => {
     box.classList.toggle("more-left", hidden > 1 && box.scrollLeft > 2);
     box.classList.toggle("more-right", hidden > 1 && box.scrollLeft < hidden - 2);
   };
-  const fit = (box) => {
-    if (box.classList.contains("math")) {
-      box.style.fontSize = "";
-      const share = box.clientWidth / box.scrollWidth;
-      if (share < 1) box.style.fontSize = `${Math.max(SMALLEST, 0.99 * share)}em`;
-    }
-    mark(box);
+  const shrink = (formula) => {
+    const box = formula.parentElement;
+    box.style.fontSize = "";
+    const share = formula.clientWidth / formula.scrollWidth;
+    if (share < 1) box.style.fontSize = `${Math.max(SMALLEST, 0.98 * share)}em`;
   };
-  const fitAll = () => boxes.forEach(fit);
-  boxes.forEach((box) => box.addEventListener("scroll", () => mark(box), { passive: true }));
-  window.addEventListener("resize", fitAll);
-  for (const event of ["toggle", "click"]) document.addEventListener(event, () => setTimeout(fitAll), true); // unfolded
-  fitAll();
-  window.MathJax?.startup?.promise.then(fitAll);
+  const fit = () => {
+    all(".bd-article div.math > mjx-container").forEach(shrink);
+    all(WIDE).forEach(mark);
+  };
+  document.addEventListener("scroll", ({ target }) => target.matches?.(WIDE) && mark(target), { capture: true, passive: true });
+  window.addEventListener("resize", fit);
+  for (const event of ["toggle", "click"]) document.addEventListener(event, () => setTimeout(fit), true); // unfolded
+  fit();
+  window.MathJax?.startup?.promise.then(fit);
 
   // A click on a picture opens it; there + and −, a click, or the keys + − 0 change its size, and dragging moves it.
   const LARGEST = 4;
@@ -84,6 +85,7 @@ window.addEventListener("load", () => {
 
   const open = (image) => {
     picture = image.cloneNode();
+    picture.src = image.currentSrc; // on a phone a narrow drawing
     for (const name of ["style", "width", "height", "loading"]) picture.removeAttribute(name);
     room.replaceChildren(picture);
     document.body.append(dialog);
@@ -101,5 +103,13 @@ window.addEventListener("load", () => {
     shown.replaceWith(opener);
     opener.append(shown);
     opener.addEventListener("click", () => open(image));
+  });
+
+  // Paper shows the picture of a laboratory in which nothing was computed (print.css).
+  all(".lab").forEach((lab) => {
+    const still = lab.cloneNode(true);
+    still.className = "lab-still";
+    still.querySelectorAll("[id]").forEach((part) => part.removeAttribute("id"));
+    lab.after(still);
   });
 });

@@ -19,12 +19,12 @@ const plainFormula = (tex) =>
 const sentencesOf = (html, anchor) => {
   const page = new DOMParser().parseFromString(html, "text/html");
   const article = page.querySelector("article") ?? page.body;
-  const part = (anchor && page.getElementById(decodeURIComponent(anchor.slice(1)))) || article;
+  const found = anchor ? page.getElementById(decodeURIComponent(anchor.slice(1))) : null;
+  const part = (found?.matches("dt") ? found.nextElementSibling : found) || article; // what follows a term or a signature
   part.querySelectorAll("span.math").forEach((formula) => (formula.textContent = plainFormula(formula.textContent)));
   const rest = ".headerlink, script, style, nav, pre, div.math, .cell_input, .cell_output, summary, .sd-summary-title";
   part.querySelectorAll(rest).forEach((element) => element.remove());
-  const blocks = part.matches("dt") ? part.nextElementSibling : part; // an entry of the reference
-  return [...blocks.querySelectorAll("p, li, dd, figcaption, td")]
+  return [...part.querySelectorAll("p, li, figcaption, td")]
     .filter((block) => !block.querySelector("p, li"))
     .map((block) => block.textContent.replace(/\s+/g, " ").trim())
     .filter((text) => text.length > 20);
@@ -35,10 +35,12 @@ document.addEventListener("DOMContentLoaded", () => {
   Search.makeSearchSummary = (html, keywords, anchor) => {
     const words = [...keywords].map((word) => word.toLowerCase());
     const sentences = sentencesOf(html, anchor);
-    const place = (text) => Math.max(...words.map((word) => text.toLowerCase().indexOf(word)));
-    const text = sentences.find((sentence) => place(sentence) >= 0) ?? sentences[0];
+    const places = (text) => words.map((word) => text.toLowerCase().indexOf(word)).filter((at) => at >= 0);
+    const most = Math.max(0, ...sentences.map((sentence) => places(sentence).length));
+    const text = sentences.find((sentence) => places(sentence).length === most);
     if (!text) return null;
-    let start = Math.max(0, place(text) - LENGTH / 2);
+    const at = Math.max(0, ...places(text));
+    let start = Math.max(0, at - LENGTH / 2);
     if (text.length - start < LENGTH) start = Math.max(0, text.length - LENGTH);
     if (start) start = text.indexOf(" ", start) + 1;
     let end = Math.min(text.length, start + LENGTH);
