@@ -293,11 +293,9 @@ def test_what_is_wide_says_so(phone) -> None:
     assert all(0.75 <= size <= 1 for size, _ in formulas)
     assert all(fits for size, fits in formulas if size > 0.76), "shrunk, and not enough"
     assert any(size < 1 and fits for size, fits in formulas), "no formula was made to fit"
-    wide = phone.locator("pre.more-right").first
+    wide = phone.locator("pre.more-right").first.element_handle()
     wide.evaluate("box => box.scrollTo(box.scrollWidth, 0)")
-    phone.wait_for_function(
-        "box => box.matches('.more-left:not(.more-right)')", arg=wide.element_handle()
-    )
+    phone.wait_for_function("box => box.matches('.more-left:not(.more-right)')", arg=wide)
 
 
 def test_a_drawing_is_stacked_on_a_phone(phone) -> None:
@@ -317,13 +315,13 @@ def test_a_picture_can_be_looked_at_closely_on_a_phone(phone) -> None:
     widths = [large.bounding_box()["width"]]
     assert widths[0] > 2 * small, "opened too small for its letters"
     for name in ("Larger", "Smaller", "Whole picture"):
-        phone.get_by_role("button", name=name).tap()
+        phone.get_by_role("button", name=name, exact=True).tap()
         widths.append(large.bounding_box()["width"])
     first, larger, smaller, whole = widths
     assert larger > 1.4 * first and abs(smaller - first) < 2 and whole <= 390
     phone.keyboard.press("+")
     assert large.bounding_box()["width"] > 1.4 * whole
-    phone.get_by_role("button", name="Close").tap()
+    phone.get_by_role("button", name="Close", exact=True).tap()
     large.wait_for(state="hidden")
 
 
