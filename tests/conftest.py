@@ -26,6 +26,8 @@ from tools import chromium as chromium_here
 from tools.chromium import FLAGS
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Scripts that need what the extra ``peers`` installs; doctests are looked for in all others.
+collect_ignore = ["peers.py", "peers_physics.py"]
 STATIC, SITE = ROOT / "book" / "_static", ROOT / "_build" / "html"
 
 
