@@ -193,7 +193,7 @@ def random_network(seed: int) -> dict:
     return {"layers": layers, "n": n, "positions": positions}
 
 
-NETWORKS = [random_network(seed) for seed in range(120)]
+NETWORKS = [random_network(seed) for seed in range(240)]
 
 
 @pytest.fixture(scope="module")
@@ -227,10 +227,10 @@ def gradient(network: dict) -> list[list[int]]:
 
 
 def test_random_networks_are_varied() -> None:
-    assert len(NETWORKS) >= 100
+    assert len(NETWORKS) >= 200
     kinds = [layer["kind"] for network in NETWORKS for layer in network["layers"]]
     for kind in ("conv", "pool", "up", "skip", "branch"):
-        assert kinds.count(kind) > 50
+        assert kinds.count(kind) > 100
     seen = [s for network in NETWORKS[:40] for s in gradient(network) if s]
     assert any(len(s) < s[-1] - s[0] + 1 for s in seen), "no field has gaps"
 
@@ -258,7 +258,7 @@ def test_arithmetic_agrees_with_the_library(found) -> None:
             if at["seen"]:
                 box = field.box((position, position))
                 assert (at["seen"][0], at["seen"][-1]) == (box.top, box.bottom), network
-    assert known > 60, "most networks should have interior positions"
+    assert known > 120, "most networks should have interior positions"
 
 
 def narrow(key: str) -> nn.Module:

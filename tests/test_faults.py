@@ -44,13 +44,12 @@ recipe = Recipe(
 KILLS = """
 import json, mmap, os, random, signal, sys, time
 import accelerate
-import torch._dynamo  # by the first optimizer, which would be every child's own
 from dataclasses import replace
 from pathlib import Path
 from ippy import networks, training, weights
 from ippy.training import checkpoints, runs
-root, kills = Path(sys.argv[1]), int(sys.argv[2])
-recipe = replace(recipe, steps=60, val_every=5)
+root = Path(sys.argv[1])
+recipe = replace(recipe, steps=120, val_every=5)
 networks.NETWORKS["ResCNN"] = networks.Network("ResCNN", recipe, "cnn")
 runs.held_out_metrics = lambda *_, **__: {}  # of no interest here
 phase = mmap.mmap(-1, 1)  # 1 steps, 2 writes a checkpoint, 3 writes weights and card
@@ -74,7 +73,7 @@ assert os.waitpid(train("whole"), 0)[1] == 0
 died, unfinished, rng = [], [], random.Random(0)
 for i in range(400):
     phase[0] = 0
-    child, wanted = train("killed"), (1, 2, 3, 2)[i % 4] if len(died) < kills else 3
+    child, wanted = train("killed"), (1, 2, 3, 2)[i % 4] if len(died) < 20 else 3
     ended = 0
     while phase[0] != wanted and not ended:
         ended = os.waitpid(child, os.WNOHANG)[0]
@@ -85,7 +84,7 @@ for i in range(400):
         if os.WIFSIGNALED(status):
             died.append(phase[0])
             unfinished.append(len(list(root.glob("killed/**/*.tmp"))))
-    if len(died) >= kills and {1, 2, 3} <= set(died):
+    if len(died) >= 24 and died.count(3) >= 3:
         break
     if (root / "killed" / "weights" / "ResCNN.pth").is_file() and not list(
         (root / "killed").glob("cache/checkpoints/*.pt")
@@ -99,15 +98,14 @@ print(json.dumps({"died": died, "leftovers": unfinished}))
 
 
 @linux
-@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.release)])
-def test_training_survives_kills_at_random_moments(tmp_path, kills):
-    done = python(SMALL + KILLS, tmp_path, kills)
+def test_training_survives_kills_at_random_moments(tmp_path):
+    done = python(SMALL + KILLS, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     died = found["died"]
     print({name: died.count(i + 1) for i, name in enumerate(("steps", "checkpoint", "weights"))})
     print("kills that left a temporary file:", sum(n > 0 for n in found["leftovers"]))
-    assert len(died) >= kills and {1, 2, 3} <= set(died)
+    assert len(died) >= 20 and {1, 2, 3} <= set(died)
     whole, killed = (tmp_path / name / "weights" for name in ("whole", "killed"))
     assert (whole / "ResCNN.pth").read_bytes() == (killed / "ResCNN.pth").read_bytes()
     histories = [weights.read_card(folder / "ResCNN.pth")["history"] for folder in (whole, killed)]
@@ -127,7 +125,7 @@ start = time.monotonic()
 for _ in range(3):
     atomic_write({path: bytes(size)})
 once = (time.monotonic() - start) / 3
-for _ in range(20):
+for _ in range(40):
     child = os.fork()
     if not child:
         for i in itertools.count():
@@ -136,7 +134,7 @@ for _ in range(20):
     os.kill(child, signal.SIGKILL)
     assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
     content = path.read_bytes()
-    assert content == content[:1] * size, "a torn file"
+    assert len(content) == size and len(set(content)) == 1, "a torn file"
     left = list(path.parent.glob(".file.*.tmp"))
     assert len(left) <= 1, "leftovers pile up"
     unfinished |= {old.stat().st_mtime_ns for old in left}  # one may outlive the next child
@@ -149,7 +147,7 @@ print(len(unfinished))
 def test_a_file_is_old_or_new_whenever_its_writer_is_killed(tmp_path):
     done = python(REWRITES, tmp_path / "file")
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 5, "hardly a writer was killed while it wrote"
+    assert int(done.stdout) > 10, "hardly a writer was killed while it wrote"
     assert [path.name for path in tmp_path.iterdir()] == ["file"], "temporary files are left"
 
 

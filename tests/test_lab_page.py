@@ -190,7 +190,8 @@ DRAG = """async ({ name, from, to, seconds }) => {
   let before = values();
   for (let t = 0; t < 1; ) {
     await new Promise(requestAnimationFrame);
-    t = Math.min(1, (performance.now() - start) / 1000 / seconds);
+    // a dozen steps at least, however few frames a busy machine draws in this time
+    t = Math.min(1, t + 0.09, (performance.now() - start) / 1000 / seconds);
     slider.value = from + t * (to - from);
     slider.dispatchEvent(new Event("input"));
     const now = values();
@@ -213,7 +214,7 @@ def test_nothing_vanishes_while_a_slider_is_dragged(fresh) -> None:
     found = fresh.evaluate(DRAG, way)
     frames, small = found["frames"], [k for k, _ in found["updates"] if k == 1]
     print(f"{len(frames)} frames, ResCNN was drawn {len(small)} times during 3 s")
-    assert len(frames) > 3 and not any(frame["empty"] for frame in frames)
+    assert len(frames) > 10 and not any(frame["empty"] for frame in frames)
     assert frames[-1]["dimmed"] >= 2, "the UNet and TV are of older settings, and do not say so"
     assert len(small) >= 3, "the small network did not follow"
     rushed = values(fresh)

@@ -18,10 +18,9 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="starts two processes with torchrun"),
 ]
 FOLDER = Path(__file__).parent
-HALF, END = 15, 30
 RECIPES = {
     name: replace(
-        small_runs.RECIPE, model=name, model_args=arguments, steps=END, batch_size=4, val_every=5
+        small_runs.RECIPE, model=name, model_args=arguments, steps=50, batch_size=4, val_every=5
     )
     for name, arguments in {
         "ResCNN": {"in_ch": 1, "out_ch": 1, "n_filters": 4},
@@ -31,7 +30,7 @@ RECIPES = {
 DTYPES = {"float64": (torch.float64, 1e-10), "float32": (torch.float32, 1e-5)}
 
 
-def run(key: str, path: Path | None = None, end: int = END) -> dict:
+def run(key: str, path: Path | None = None, end: int = 50) -> dict:
     """Train ``key`` (network-dtype) to ``end``: the weights at every validation, the errors.
 
     The run continues from the checkpoint ``path`` where there is one.
@@ -73,7 +72,7 @@ def launch(code: str, *arguments: object) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
-KEYS = ["ResCNN-float64", "SimpleUNet-float64", "ResCNN-float32"]
+KEYS = [f"{name}-{dtype}" for name in RECIPES for dtype in DTYPES]
 
 
 def both(folder: str) -> None:
@@ -83,7 +82,7 @@ def both(folder: str) -> None:
     folder, found = Path(folder), {"two": {}, "one, then two": {}}
     for key in KEYS:
         found["two"][key] = run(key)
-        run(key, folder / f"{key}-of-two.pt", end=HALF)
+        run(key, folder / f"{key}-of-two.pt", end=25)
         begun = f"{key}-of-one.pt" if os.environ["RANK"] == "0" else "not-on-this-machine.pt"
         found["one, then two"][key] = run(key, folder / begun)
     state = PartialState()
@@ -98,7 +97,7 @@ def runs(tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("processes")
     one = {key: run(key) for key in KEYS}
     for key in KEYS:
-        run(key, folder / f"{key}-of-one.pt", end=HALF)
+        run(key, folder / f"{key}-of-one.pt", end=25)
     done = launch("t.both(sys.argv[1])", folder)
     assert done.returncode == 0, done.stderr[-3000:]
     found = torch.load(folder / "found.pt", weights_only=True)
@@ -110,8 +109,7 @@ def runs(tmp_path_factory) -> dict:
 @pytest.mark.parametrize("key", KEYS)
 def test_two_processes_follow_the_trajectory_of_one(runs, key, who):
     found, one, (dtype, limit) = runs[who][key], runs["one"][key], DTYPES[key.split("-")[1]]
-    first = 5 if who == "two" else HALF + 5  # the others: the second half alone
-    expected = range(first, END + 1, 5)
+    expected = range(5, 51, 5) if who == "two" else range(30, 51, 5)  # the second half alone
     assert list(found["weights"]) == list(expected)
     differences = []
     for step, weights in found["weights"].items():

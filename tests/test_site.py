@@ -313,6 +313,8 @@ def test_a_picture_can_be_looked_at_closely_on_a_phone(phone) -> None:
     opener.tap()
     large = phone.locator(".zoom-room img")
     widths = [large.bounding_box()["width"]]
+    natural = large.evaluate("image => image.naturalWidth")
+    assert widths[0] >= 0.75 * natural > 0, "opened too small for its letters"
     assert widths[0] > small, "opened no larger than it was"
     for name in ("Larger", "Smaller", "Whole picture"):
         phone.get_by_role("button", name=name, exact=True).tap()
@@ -424,6 +426,12 @@ LOOK_AT_SLIDE = """() => {
 }"""
 
 
+#: Known faults, to go when these chapters are written again: pixels that a slide is too high, and
+#: the smallest code, in pixels, where cells are wider than 76 columns.
+TOO_HIGH = {"unet": 18}
+SMALL_CODE = {"receptive_field": 21.7, "comparison": 19.5}
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_slides(chromium, site, axe, name: str) -> None:
     chapter = Path(name).stem
@@ -444,13 +452,12 @@ def test_slides(chromium, site, axe, name: str) -> None:
     seen = list(slides.values())
     assert len(seen) == total >= 8
     assert [s["number"] for s in seen] == [f"{i + 1}/{total}" for i in range(total)]
-    # a formula that loads late may still reach into the margin, which is wider than this
-    assert [s for s in seen if s["down"] > 20 or s["right"]] == [], "content is cut off"
+    high = TOO_HIGH.get(chapter, 2)
+    assert [s for s in seen if s["down"] > high or s["right"]] == [], "content is cut off"
     assert [s for s in seen if s["empty"]] == []
     codes = [s["code"] for s in seen if s["code"]]
     print(f"{name}: {total} slides, smallest code {min(codes, default=0):.1f} px of 720")
-    # wanted are 22: two chapters still have cells wider than 76 columns, which shrink
-    assert all(size >= 19 for size in codes), "too small for a projector"
+    assert all(size >= SMALL_CODE.get(chapter, 21.9) for size in codes), "too small for a projector"
     assert "Space goes on" in seen[0]["text"], "no title slide"
     assert page.locator("aside.notes").count() > 3
     assert page.locator("mjx-container").count() + page.locator("pre").count() > 2

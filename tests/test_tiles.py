@@ -13,8 +13,8 @@ from ippy.networks import NETWORKS
 from ippy.receptive_field import apply_in_tiles, tile_overlap
 from ippy.receptive_field import tiles as module
 
-#: Pixels of overlap and total stride; of every network the test shows that they are the least.
-EXPECTED = {"SimpleCNN": (6, 1), "ResCNN": (6, 1), "SimpleUNet": (96, 8)}
+#: Pixels of overlap and total stride of the networks of the book.
+EXPECTED = {"SimpleCNN": (6, 1), "ResCNN": (6, 1), "UNetPP": (52, 4)}
 CLASSES = sorted({network.recipe.model for network in NETWORKS.values()})
 
 
@@ -40,8 +40,7 @@ def test_networks_of_the_book_give_in_tiles_what_they_give_whole(name, monkeypat
     model = strong(getattr(models, name)(1, 1, 2))
     found = tile_overlap(model)
     assert found.height == found.width
-    least = (found.height.pixels, found.height.stride)
-    assert least == EXPECTED.get(name, least)
+    assert (found.height.pixels, found.height.stride) == EXPECTED.get(name, (96, 8))
     x = torch.rand(2, 1, 267, 230).double()  # neither size is a multiple of the stride
     tile = found.height.pixels + 3 * found.height.stride
     assert differences(model, x, tile) < 1e-12
@@ -181,11 +180,11 @@ torch.save(y, sys.argv[3])
 def test_a_large_image_needs_the_memory_of_its_tiles(tmp_path):
     def peak(tile: int) -> tuple[int, torch.Tensor]:
         """Mebibytes beyond those of a small image, and the result."""
-        command = [sys.executable, "-c", MEMORY, "1024", str(tile), str(tmp_path / "y.pt")]
+        command = [sys.executable, "-c", MEMORY, "2048", str(tile), str(tmp_path / "y.pt")]
         done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
         return int(done.stdout) // 1024, torch.load(tmp_path / "y.pt")
 
-    (whole, expected), (parts, found) = peak(0), peak(256)
+    (whole, expected), (parts, found) = peak(0), peak(512)
     assert (found - expected).abs().max() < 1e-5
-    assert whole > 50  # a dozen maps of 16 MB and more at the finest level
+    assert whole > 200  # a dozen maps of 16 MB and more at the finest level
     assert parts < whole / 3
