@@ -398,6 +398,14 @@ def book(args: list) -> int:
     return 0
 
 
+def spread() -> list:
+    """pytest's options for several processes, one more than cores: they wait for browsers"""
+    cores = os.cpu_count() or 1
+    workers = min(cores + 1, 6)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // workers)))
+    return ["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder"]
+
+
 def test(args: list) -> int:
     """all that CI checks: ruff, the build, unit tests, notebooks; arguments: pytest's"""
     setup()
@@ -414,12 +422,7 @@ def test(args: list) -> int:
             failed.append("the build")
         if failed:
             say(f"\nrun.py: failed before the tests: {', '.join(failed)}; see above.\n")
-        # one process more than cores, since half of the time is waiting for browsers and children
-        cores = os.cpu_count() or 1
-        workers = min(cores + 1, 6)
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // workers)))
-        spread = ["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder"]
-        args = [*spread, "tests", "ippy", "book", *args]
+        args = [*spread(), "tests", "ippy", "book", *args]
     command = [venv_python(), "-m", "pytest", "--doctest-modules", "--nbval"]
     command += ["-p", "tools.figures", "--nbval-current-env", "--nbval-cell-timeout=300", *args]
     return call(command, drop=clear) or int(bool(failed))
@@ -436,6 +439,18 @@ def slides(args: list) -> int:
         )
     say("Space goes on, S opens the notes, O shows all, F fills the screen.")
     say(f"Open {SITE / 'slides' / 'index.html'}; for live networks: run.py serve, then /slides/")
+    return 0
+
+
+def pdf(args: list) -> int:
+    """the whole book as one PDF (--out FILE), printed by the Chromium that is there"""
+    target = Path(options("pdf", args, out=str(SITE.parent / "book.pdf")).out).resolve()
+    setup()
+    if not (SITE / "index.html").is_file():
+        book([])
+    if call([venv_python(), ROOT / "tools" / "book_pdf.py", SITE, target]):
+        raise SystemExit("run.py: there is no PDF; the reason stands above.")
+    say(f"The book is in {target}")
     return 0
 
 
@@ -471,10 +486,12 @@ def execute(args: list) -> int:
 
 
 def release_check(args: list) -> int:
-    """before a release: stored outputs, times and studies that are stale"""
+    """before a release: what is stale, then the tests that are too long for every day"""
     options("release-check", args)
     setup()
-    return call([venv_python(), ROOT / "tools" / "release_check.py"])
+    stale = call([venv_python(), ROOT / "tools" / "release_check.py"])
+    tests = [venv_python(), "-m", "pytest", "-m", "release", *spread(), "tests"]
+    return call(tests, drop=("IPPY_TRAIN", "IPPY_PRECISION", "MPLBACKEND")) or stale
 
 
 def lab(args: list) -> int:
@@ -566,7 +583,7 @@ def options(command: str, args: list, **known) -> argparse.Namespace:
 COMMANDS = {
     command.__name__.replace("_", "-"): command
     for command in (
-        *(book, test, execute, release_check, lab, serve, slides, doctor, train, bench, clean),
+        *(book, test, execute, release_check, lab, serve, slides, pdf, doctor, train, bench, clean),
     )
 }
 

@@ -2,14 +2,18 @@ r"""Classical reconstructions, the baselines of every network: Tikhonov and tota
 
 Both work on batches and for any :class:`~ippy.operators.Operator`, with the boundary that the
 operator has. Every image is treated on its own: its result does not depend on its batch mates.
+Numbers of 16 bits are computed with 32. No gradient passes through: differentiate an unrolled loop.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 from ippy.operators import Gradient, Operator, operator_norm
+from ippy.operators.base import check_input
 
 __all__ = ["tikhonov", "total_variation"]
 
@@ -35,21 +39,28 @@ def tikhonov(
         regulariser: L; by default the identity. ``Gradient(K.img_shape, boundary="reflect")``
             penalises edges instead of grey levels and is mostly better for images.
         n_iter: Largest number of iterations.
-        tol: An image is finished when its residual is below ``tol`` times the first one.
+        tol: An image is finished when its residual is below ``tol`` times the first one; less than
+            rounding allows counts as that.
 
     Returns:
         Images ``(N, C, *K.img_shape)``.
 
     Raises:
-        ValueError: If ``lam`` is negative or not finite.
+        ValueError: If ``lam`` or ``tol`` is negative or not finite, ``n_iter`` is not positive, or
+            the measurements have NaN or infinite values.
     """
     if not 0 <= lam < float("inf"):
         raise ValueError(f"lam must be a finite number >= 0, got {lam}; try 1e-3")
-    r = K.adjoint(y)
+    if not 0 <= tol < float("inf"):
+        raise ValueError(f"tol must be a finite number >= 0, got {tol}; try 1e-6")
+    kind, y = y.dtype, _checked(K, y, n_iter)
+    scale = _power_of_two(y)  # squares of very small or large numbers would leave the range
+    r = K.adjoint(y / scale)
     x, p, rr = torch.zeros_like(r), r, _dot(r, r)
-    stop = tol**2 * rr  # (N, 1, 1, 1)
+    # Beyond rounding the residual that is updated goes on to fall, down to 0 / 0; x gains nothing.
+    stop = max(tol, torch.finfo(r.dtype).eps) ** 2 * rr  # (N, 1, 1, 1)
     for _ in range(n_iter):
-        active = ~(rr <= stop)  # also true for NaN, which must not pass for a solution
+        active = rr > stop
         if not active.any():
             break
         penalty = p if regulariser is None else regulariser.adjoint(regulariser(p))
@@ -58,7 +69,7 @@ def tikhonov(
         x, r = x + step * p, r - step * Ap
         rr, rr_old = _dot(r, r), rr
         p = r + torch.where(active, rr / rr_old, 0) * p
-    return x
+    return (x * scale).to(kind)
 
 
 @torch.no_grad()
@@ -81,19 +92,22 @@ def total_variation(
         K: Forward operator.
         y: Measurements ``(N, C, *K.out_shape)``.
         lam: Weight :math:`\lambda > 0`.
-        n_iter: Number of iterations; weaker noise or a stronger blur needs more.
+        n_iter: Number of iterations. 200 end within 0.1 % of the least objective for the book's
+            blur; weaker noise or a stronger blur needs more, tomography from few views 1,000.
         bounds: Smallest and largest grey level, for instance (0, 1); by default none.
 
     Returns:
         Images ``(N, C, *K.img_shape)``.
 
     Raises:
-        ValueError: If ``lam`` is not positive and finite or the bounds are not increasing.
+        ValueError: If ``lam`` is not positive and finite, the bounds are not increasing,
+            ``n_iter`` is not positive, or the measurements have NaN or infinite values.
     """
     if not 0 < lam < float("inf"):
         raise ValueError(f"lam must be a finite number > 0, got {lam}; try 1e-3")
     if bounds is not None and not bounds[0] < bounds[1]:
         raise ValueError(f"bounds must be (smallest, largest) grey level like (0, 1), got {bounds}")
+    kind, y = y.dtype, _checked(K, y, n_iter)
     grad = Gradient(K.img_shape, boundary="reflect")
     z = K.adjoint(y)
     # Power iteration stops below the norm, hence 5 % more; the gradient's norm is at most sqrt(8).
@@ -118,7 +132,27 @@ def total_variation(
         shrink = torch.addcmul(v * v, h, h).clamp_(min=lam**2).rsqrt_().mul_(lam)
         v.mul_(shrink), h.mul_(shrink)
         x.lerp_(z, relax), q.lerp_(q_new, relax)
-    return z
+    return z.to(kind)
+
+
+def _checked(K: Operator, y: Tensor, n_iter: int) -> Tensor:
+    """Measurements to compute with: finite, of this operator, and with 32 bits at least.
+
+    Raises ValueError for others and for a number of iterations that gives nothing.
+    """
+    if n_iter < 1:
+        raise ValueError(f"n_iter is {n_iter}, expected at least one iteration; try 100")
+    check_input(y, K.out_shape)
+    if not bool(y.isfinite().all()):
+        raise ValueError("the measurements y have NaN or infinite values; look for their source")
+    return y.float() if y.dtype in (torch.float16, torch.bfloat16) else y
+
+
+def _power_of_two(y: Tensor) -> Tensor:
+    """For every image a number near its largest, (N, 1, 1, 1): dividing by it is exact."""
+    largest = y.abs().flatten(1).amax(1).tolist()
+    powers = [2.0 ** max(-100, min(100, math.frexp(value)[1])) for value in largest]
+    return y.new_tensor(powers).reshape(-1, 1, 1, 1)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -4,8 +4,10 @@ An image is a float32 tensor ``(1, H, W)`` in [0, 1]. Wherever a size is asked f
 ``shape``: an int for a square, or ``(H, W)``.
 """
 
+import operator
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -34,9 +36,13 @@ def as_shape(shape: int | Sequence[int]) -> tuple[int, int]:
         ValueError: If it is neither, or not positive.
     """
     pair = tuple(shape) if isinstance(shape, Sequence) else (shape, shape)
-    if len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair):
+    try:
+        height, width = (operator.index(n) for n in pair)  # NumPy's integers are as good
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
         raise ValueError(f"shape is {shape!r}; expected a positive int or a pair (height, width)")
-    return pair
+    return height, width
 
 
 def read_grey(path: str | os.PathLike, shape: int | Sequence[int] | None = None) -> Tensor:
@@ -55,16 +61,23 @@ def read_grey(path: str | os.PathLike, shape: int | Sequence[int] | None = None)
 
     Raises:
         FileNotFoundError: If there is no such file.
-        OSError: If the file is no image, is truncated, or holds floating point numbers.
+        OSError: If the file is no image, is truncated, or holds floating point numbers or values
+            outside [0, 65535], such as Hounsfield units.
     """
     size = None if shape is None else as_shape(shape)
     try:
+        refuse_special(path)
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened)
             if image.mode == "F":  # Pillow would cut [0, 1] to black and white
                 raise ValueError("it holds floating point numbers of no stated range; store 16 bit")
             deep = image.mode.startswith("I")
             grey = np.asarray(image if deep else image.convert("RGB").convert("L"), np.float32)
+            if deep and not (grey.min() >= 0 and grey.max() <= 65535):
+                raise ValueError(
+                    f"its values run from {grey.min():.0f} to {grey.max():.0f}; store them as 16 "
+                    "bit, from 0 to 65535"
+                )
     except FileNotFoundError:
         raise FileNotFoundError(f"no image file {str(path)!r}; check the path") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -76,6 +89,12 @@ def read_grey(path: str | os.PathLike, shape: int | Sequence[int] | None = None)
     if size is not None and tuple(x.shape[1:]) != size:
         x = interpolate(x[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
     return x.clamp(0, 1)
+
+
+def refuse_special(path: str | os.PathLike) -> None:
+    """Raise ValueError for a pipe or a device, at which reading would wait for ever."""
+    if Path(path).exists() and not Path(path).is_file():
+        raise ValueError("it is a folder, a pipe or a device")
 
 
 def quantise(images: Tensor) -> Tensor:

@@ -4,12 +4,22 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 __all__ = ["mse", "psnr", "relative_error", "ssim"]
 
 
+#: Side of the window of SSIM in pixels.
+_WINDOW = 11
+
+
 def _check(x: Tensor, x_true: Tensor) -> None:
+    for image in (x, x_true):
+        if not torch.is_tensor(image) or not image.is_floating_point():
+            kind = getattr(image, "dtype", type(image).__name__)
+            raise TypeError(
+                f"metrics compare float tensors, got {kind}; convert 8-bit images with x / 255 and "
+                "arrays with torch.as_tensor(x)"
+            )
     if x.ndim != 4 or x.shape != x_true.shape:
         raise ValueError(
             f"metrics compare two batches of one shape (N, C, H, W), got {tuple(x.shape)} and "
@@ -30,6 +40,7 @@ def mse(x: Tensor, x_true: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Raises:
         ValueError: If the shapes differ or the mask leaves no pixel of an image.
+        TypeError: If one of the two is no float tensor; so do the other metrics.
     """
     _check(x, x_true)
     square = (x - x_true) ** 2
@@ -69,6 +80,9 @@ def relative_error(x: Tensor, x_true: Tensor) -> Tensor:
 def ssim(x: Tensor, x_true: Tensor, data_range: float = 1.0) -> Tensor:
     """Structural similarity (Wang et al. 2004; Gaussian window, sigma 1.5) from torchmetrics.
 
+    The mean is over all pixels, windows at the border being completed by reflection. scikit-image
+    leaves out a border of 5 pixels, which tells on small images: compare values of one kind only.
+
     Args:
         x: Reconstructions, shape (N, C, H, W) with H and W at least 11.
         x_true: Ground truth of the same shape.
@@ -76,7 +90,18 @@ def ssim(x: Tensor, x_true: Tensor, data_range: float = 1.0) -> Tensor:
 
     Returns:
         One value per image, shape (N,), at most 1.
+
+    Raises:
+        ValueError: If the shapes differ or the images are smaller than a window.
     """
+    # here, since it brings torchvision and torch's compiler: half of what "import ippy" would take
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     _check(x, x_true)
+    if min(x.shape[-2:]) < _WINDOW:
+        raise ValueError(
+            f"ssim needs images of at least {_WINDOW} x {_WINDOW} pixels, its window, got "
+            f"{tuple(x.shape[-2:])}; use psnr or mse for smaller ones"
+        )
     value = structural_similarity_index_measure(x, x_true, data_range=data_range, reduction="none")
     return cast(Tensor, value).reshape(x.shape[0])

@@ -10,6 +10,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ippy.images import refuse_special
+
 __all__ = ["Picture", "read_picture"]
 
 #: Parts of red, green and blue in the luminance (ITU-R BT.601, as in :func:`ippy.images.read_grey`)
@@ -77,6 +79,7 @@ def read_picture(path: str | os.PathLike) -> Picture:
             numbers, colours with 16 bits (which Pillow would cut to 8), or another colour space.
     """
     try:
+        refuse_special(path)
         with Image.open(path) as opened:
             _check(opened)
             kind = str(opened.format)

@@ -45,11 +45,16 @@ def show_images(
 
     Returns:
         The matplotlib figure.
+
+    Raises:
+        ValueError: If there is no image, or one is not (H, W).
     """
     import matplotlib.pyplot as plt
 
     if isinstance(images, Mapping):
         titles, images = list(images), list(images.values())
+    if not len(images):
+        raise ValueError("images is empty; give at least one to show")
     pictures = [np.asarray(p.detach().float().cpu().squeeze()) for p in images]
     for picture in pictures:
         if picture.ndim != 2:

@@ -30,18 +30,27 @@ def save(model: nn.Module, path: str | os.PathLike, card: dict) -> dict:
 
     Args:
         model: A network; its parameters are stored as contiguous float32 on the CPU.
-        path: The ``.pth`` file.
-        card: What to remember: at least ``model`` and ``model_args``; the key, SHA-256, number
-            of parameters and machine are added.
+        path: The ``.pth`` file; without an ending it gets this one.
+        card: What to remember: at least ``model``, the name of a class of :mod:`ippy.models`, and
+            ``model_args``; the key, SHA-256, number of parameters and machine are added.
 
     Returns:
         The complete card.
 
     Raises:
         OSError: If the disk is full or the folder read-only; the old files are unchanged.
+        ValueError: If the card does not say which network to build, or ``path`` is that of a card.
     """
-    path, file = Path(path), io.BytesIO()
-    torch.save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, file)
+    path, file = _locate(Path(path).absolute(), None), io.BytesIO()
+    if path.suffix == ".json":
+        raise ValueError(f"{path.name} is the name of a card; store weights as {path.stem}.pth")
+    if problem := _problem(card):
+        raise ValueError(
+            f"with this card nobody could load {path.name} ({problem}); for a network of your own "
+            "use torch.save(model.state_dict(), path)"
+        )
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    torch.save({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, file)
     card = {
         "key": path.stem,
         **card,
@@ -69,13 +78,30 @@ def read_card(key_or_path: str | os.PathLike, weights_dir: Path | None = None) -
         )
     try:
         card = json.loads(path.read_text("utf-8"))
-        if getattr(models, card["model"], None) is None or not card["sha256"]:
-            raise ValueError(f"unknown network {card['model']!r}")
+        if problem := _problem(card) or ("" if card["sha256"] else "no SHA-256"):
+            raise ValueError(problem)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path.name} is not the card of a weight file ({error!r}); {paths.restore()}"
         ) from error
     return card
+
+
+def _problem(card: dict) -> str:
+    """Why no network can be built from a card; nothing if it can, its arguments apart."""
+    for name in ("model", "model_args"):
+        if name not in card:
+            return f"it has no {name!r}"
+    if not _is_network(card["model"]):
+        return f"unknown network {card['model']!r}"
+    if not isinstance(card["model_args"], dict):
+        return f"model_args is {card['model_args']!r}, not a dictionary"
+    return ""
+
+
+def _is_network(name: object) -> bool:
+    found = getattr(models, name, None) if isinstance(name, str) else None
+    return isinstance(found, type) and issubclass(found, nn.Module)
 
 
 def task_of(card: dict) -> str:
@@ -146,7 +172,13 @@ def load(
             f"{paths.restore()}, or delete it and train again"
         ) from error
     if model is None:
-        model = getattr(models, card["model"])(**card["model_args"])
+        try:
+            model = getattr(models, card["model"])(**card["model_args"])
+        except Exception as error:  # whatever a network raises for foreign arguments
+            raise ValueError(
+                f"{path.with_suffix('.json').name} does not fit {card['model']} ({error}); "
+                f"{paths.restore()}"
+            ) from error
     try:
         model.load_state_dict(state, strict=True)
     except (RuntimeError, AttributeError, TypeError) as error:

@@ -4,37 +4,41 @@ import contextlib
 import functools
 import html
 import http.server
+import importlib
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from playwright.sync_api import sync_playwright
 from small_runs import RECIPE
 
 from ippy.networks import NETWORKS
+from tools import chromium as chromium_here
+from tools.chromium import FLAGS
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Scripts that need what the extra ``peers`` installs; doctests are looked for in all others.
+collect_ignore = ["peers.py", "peers_physics.py"]
 STATIC, SITE = ROOT / "book" / "_static", ROOT / "_build" / "html"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
-FLAGS = "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long come first, so that no process is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
 
     def rank(item: pytest.Item) -> int:
         if item.path.suffix == ".ipynb":
             return 1
-        marks = getattr(getattr(item, "module", None), "pytestmark", [])
-        marks = marks if isinstance(marks, list) else [marks]
-        return 0 if any(mark.name == "slow" for mark in marks) else 2
+        return 0 if item.path in slow else 2
 
     items.sort(key=rank)  # stable: within a file nothing changes its place
 
@@ -55,11 +59,21 @@ def tiny(monkeypatch, own_cache) -> None:
     monkeypatch.setitem(NETWORKS, "ResCNN", entry)
 
 
+def extension_of_the_book(name: str) -> ModuleType:
+    """A Sphinx extension of the book, which like all of them can import its neighbours."""
+    folder = str(ROOT / "book" / "_ext")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)
+
+
 def browser() -> str:
     """Path of a Chromium; without one the test is skipped, or fails where CI is set."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = chromium_here.find()
     if found is None:
-        reason = f"no browser: none of {', '.join(BROWSERS)} found, and CHROMIUM is not set"
+        reason = chromium_here.sentence("this test")
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     return found
 

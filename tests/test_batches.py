@@ -67,7 +67,7 @@ def test_images_that_are_no_images_are_refused():
 
 @pytest.mark.parametrize(
     "operator",
-    [DownScaling((32, 32), 2), CTProjector((32, 32), [0.0, 45.0, 90.0])],
+    [DownScaling((32, 32), 2), CTProjector((32, 32), [0.0, 0.8, 1.6])],
     ids=["DownScaling", "CTProjector"],
 )
 def test_crops_refuse_measurements_of_another_size_by_name(operator):

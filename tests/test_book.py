@@ -275,12 +275,13 @@ def test_importing_the_library_only_defines() -> None:
 import random, numpy, torch
 state = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 threads, kind = torch.get_num_threads(), torch.get_default_dtype()
-import pkgutil, importlib, ippy
+import pkgutil, importlib, sys, ippy
 for module in pkgutil.walk_packages(ippy.__path__, 'ippy.'):
     importlib.import_module(module.name)
 assert state[0] == random.getstate() and state[2] == torch.get_rng_state().tolist()
 assert state[1] == numpy.random.get_state()[1].tolist()
 assert (threads, kind) == (torch.get_num_threads(), torch.get_default_dtype())
+assert "torchmetrics" not in sys.modules, "it takes as long as all the rest; see ippy.metrics.ssim"
 """
     command = [sys.executable, "-W", "error::UserWarning", "-c", code]
     done = subprocess.run(command, capture_output=True, encoding="utf-8")

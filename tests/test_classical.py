@@ -72,15 +72,6 @@ def test_an_easy_image_is_frozen_while_the_others_go_on():
     assert torch.equal(tikhonov(K, easy, 1e-3, n_iter=1), tikhonov(K, easy, 1e-3, n_iter=50))
 
 
-def test_nan_stays_in_its_own_image():
-    K = Blurring((16, 16), **MOTION)
-    y = torch.ones(2, 1, 16, 16)
-    y[0, 0, 3, 3] = float("nan")
-    for x in (tikhonov(K, y, 1e-3), total_variation(K, y, 1e-3, n_iter=20)):
-        assert x[0].isnan().any() and x[1].isfinite().all()
-    assert tikhonov(K, y[:1], 1e-3).isnan().any()  # rather than a black image
-
-
 @pytest.mark.parametrize(
     ("K", "excess", "decibel"),  # unseen pixels take longer
     [

@@ -251,13 +251,14 @@ def test_marks_of_the_book_are_found(tools) -> None:
     sources = tools.staleness.Sources(ROOT)
     for path in sorted((ROOT / "book").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        marks = json.loads(json.dumps(sources.marks(notebook, path.name)))
+        found = sources.marks(notebook, path.name)
+        marks = json.loads(json.dumps(found))
         hashes = [marks["code"], *marks["modules"].values(), *marks["data"].values()]
         assert all(len(mark) == 12 and int(mark, 16) >= 0 for mark in hashes)
         assert len(json.dumps(marks)) < 20_000
         imports = any("from ippy" in c.source for c in notebook.cells if c.cell_type == "code")
         assert ("ippy" in marks["modules"]) == imports
-        assert tools.staleness.reasons(marks, sources.marks(notebook, path.name)) == []
+        assert tools.staleness.reasons(marks, found) == []
         bare = {name: sources.modules[name].mark for name in marks["modules"]}
         assert marks["modules"] == bare, "a comment in ippy would run this notebook again"
 

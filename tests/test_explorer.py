@@ -29,8 +29,8 @@ UNREADABLE = [
 UNREADABLE += ["<b>", "%", "c3 c3", "c-3", "c3d2s2", ".".join(["c3"] * 41), "9" * 999]
 
 ARITHMETIC = """<!doctype html><meta charset="utf-8"><pre></pre>
-<script src="_static/receptive_field.js"></script><script type="module">
-const rf = receptiveField;
+<script type="module">
+import * as rf from "./_static/explorer/arithmetic.js";
 const data = await (await fetch("./data.json")).json();
 const facts = (nodes, positions) => {
   const last = nodes.at(-1);

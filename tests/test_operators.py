@@ -14,6 +14,7 @@ from ippy.operators import (
     CTProjector,
     DownScaling,
     Gradient,
+    filters,
     gaussian_kernel,
     motion_kernel,
 )
@@ -184,6 +185,28 @@ def test_kernel_as_large_as_the_image(boundary):
     K = Blurring((9, 9), kernel_type="motion", kernel_size=9, boundary=boundary)
     x, y = images(K, seed=3), images(K, seed=4)
     assert abs((K(x) * y).sum() - (x * K.T(y)).sum()) < 1e-12
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize(
+    ("dtype", "bound"), [(torch.float32, 2e-6), (torch.float64, 1e-14), (torch.bfloat16, 1e-2)]
+)
+def test_large_kernels_are_applied_by_spectra_with_the_same_result(
+    monkeypatch, boundary, dtype, bound
+):
+    generator = torch.Generator().manual_seed(5)
+    kernel = torch.rand(21, 23, generator=generator, dtype=torch.float64)
+    K = Blurring((37, 29), kernel / kernel.sum(), boundary=boundary).to(dtype)
+    x = images(K, channels=3).to(dtype).requires_grad_()
+    y, z = K(x), K.T(x)
+    (gradient,) = torch.autograd.grad(y, x, x.detach())
+    monkeypatch.setattr(filters, "_correlate_by_fft", None)  # was it called at all?
+    with pytest.raises(TypeError, match="not callable"):
+        K(x)
+    monkeypatch.setattr(filters, "LARGE", 10**9)
+    for found, expected in ((y, K(x)), (z, K.T(x)), (gradient, z)):
+        assert found.dtype == dtype
+        assert (found - expected).abs().max() <= bound * 4
 
 
 def test_a_point_becomes_the_kernel():

@@ -649,6 +649,15 @@ def test_test_of_named_files_runs_only_those(run, calls):
     assert len(calls.seen) == 1 and "book" not in calls.seen[0]
 
 
+@pytest.mark.parametrize("fail", [None, "pytest", "release_check.py"])
+def test_release_check_names_what_is_stale_and_runs_the_long_tests(run, calls, fail):
+    calls.fail = str(run.ROOT / "tools" / fail) if fail == "release_check.py" else fail
+    assert run.main(["release-check"]) == (fail is not None)
+    stale, tests = calls.seen
+    assert stale[1:] == [str(run.ROOT / "tools" / "release_check.py")]
+    assert tests[1:5] == ["-m", "pytest", "-m", "release"] and tests[-1] == "tests"
+
+
 def test_train_passes_its_arguments_on(run, calls):
     assert run.main(["train", "UNet", "--resume"]) == 0
     assert calls.seen[0][1:] == ["-m", "ippy", "train", "UNet", "--resume"]

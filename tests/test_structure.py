@@ -98,7 +98,7 @@ def test_imports_run_one_way():
         ("ippy.operators", set()),
         ("ippy.metrics", set()),
         ("ippy.receptive_field", set()),
-        ("ippy.classical", {"ippy.operators"}),
+        ("ippy.classical", {"ippy.operators", "ippy.operators.base"}),
         ("ippy.tasks", {"ippy.classical", "ippy.operators", "ippy.operators.noise", "ippy.seeds"}),
     ],
 )

@@ -228,7 +228,7 @@ def test_the_fast_path_can_be_overridden(monkeypatch):
         fast_path()
 
 
-PROJECTOR = CTProjector((32, 32), torch.arange(0.0, 180.0, 6.0))
+PROJECTOR = CTProjector((32, 32), torch.arange(30.0) * torch.pi / 30)
 COARSE = DownScaling((32, 32), 2)
 
 

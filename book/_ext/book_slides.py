@@ -3,7 +3,9 @@
 The cells of a notebook say in their metadata (``slideshow.slide_type``, edited in JupyterLab) what
 becomes of them: ``slide`` and ``subslide`` (begin one), ``fragment`` (appears on a key), ``-``
 (goes on), ``notes`` or ``skip``. On the slides stand headings, lists, formulas, boxes, figures and
-code; running text becomes the speaker's notes (key S). A figure stands without its code.
+tables; running text becomes the speaker's notes (key S). Code stands there where it defines
+something, or where its cell is marked ``slide``, ``subslide`` or ``fragment``; a figure stands
+without its code. What is too high for one slide goes on to the next (slides.js).
 """
 
 import html
@@ -16,14 +18,20 @@ from typing import Any
 from book_lab import npm_packages
 from bs4 import BeautifulSoup, Tag
 from docutils import nodes
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
 MARK = "from-cell-"
+DEFINITION = re.compile(r"^(?:class|def) \w+", re.M)
 LEFT_OUT = ("Exercises", "Further reading")  # sections for the desk
 ASIDE = {"solution", "prerequisites"}  # boxes for the desk
 REVEAL = ("dist/reveal.css", "dist/reset.css", "dist/reveal.js", "plugin/notes/notes.js")
-CODE_LINES = 17  # as many fit at full size
+CODE_LINES = 18  # as many fit below a heading in the smallest type that a hall can read
+SHOWN = {"slide", "subslide", "fragment"}  # cells so marked keep their code
+LEXER, PLAIN = PythonLexer(), HtmlFormatter(nowrap=True)
 PAGE = """<!doctype html>
 <html lang="en" data-theme="light" data-content_root="../"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -82,6 +90,8 @@ class Deck:
         """Take up a section of the page and those inside it."""
         title = section.find(["h1", "h2", "h3"], recursive=False)
         if title is not None:
+            for number in title.select(".section-number"):
+                number.decompose()
             name = "".join(t for t in title.find_all(string=True) if t.parent.name != "a").strip()
             if name in LEFT_OUT:
                 return
@@ -105,7 +115,9 @@ class Deck:
             slide["notes"].append(str(block))
             return
         if "cell" in classes:
-            block = self.cell(block)
+            block = self.cell(block, kind in SHOWN)
+            if block is None:
+                return
         large = block.name not in ("ul", "ol") and "math" not in classes
         if kind in ("slide", "subslide") and slide["blocks"] and large or len(slide["blocks"]) > 2:
             slide = self.begin(stack=False)
@@ -114,32 +126,73 @@ class Deck:
         slide["blocks"].append(str(block))
 
     @staticmethod
-    def cell(block: Tag) -> Tag:
-        """A cell of code for the projector: figures without code, long code in smaller type."""
+    def cell(block: Tag, shown: bool) -> Tag | None:
+        """A cell of code for the projector: its figure, or its output and, where it counts, code.
+
+        Args:
+            block: The cell in the page.
+            shown: Whether its code stays even if it defines nothing.
+
+        Returns:
+            None if nothing of it is for the projector.
+        """
         figure = block.find("figure")
         if figure is not None:
             return figure
         for hidden in block.select("details.hide"):
             hidden.decompose()
-        lines = sum(pre.get_text().count("\n") + 1 for pre in block.find_all("pre"))
-        if lines > CODE_LINES:
-            block["style"] = f"font-size: {max(0.62, CODE_LINES / lines):.2f}em"
-        return block
+        code = block.select_one(".cell_input pre")
+        if code is not None and not (shown or DEFINITION.search(code.get_text())):
+            block.select_one(".cell_input").decompose()
+        for pre in block.find_all("pre"):
+            cut(pre, is_code=pre.find_parent(class_="cell_input") is not None)
+        return block if block.get_text(strip=True) or block.find("img") else None
 
     def html(self) -> str:
-        """All slides as sections inside sections; those that would be empty show their text."""
+        """All slides as sections inside sections; one without blocks shows its first sentences.
+
+        One that has none of these either is left out.
+        """
         stacks = []
         for stack in self.stacks:
             shown = []
             for slide in stack:
                 blocks, notes = slide["blocks"], slide["notes"]
-                if not blocks and not (slide is stack[0] and len(stack) > 1):
+                if not blocks:
                     blocks, notes = notes[:1], notes[1:]
+                if not blocks:
+                    continue
                 text = f"<h2>{slide['heading']}</h2>" + "".join(blocks)
                 aside = f'<aside class="notes">{"".join(notes)}</aside>' if notes else ""
                 shown.append(f"<section>{text}{aside}</section>")
-            stacks.append(f"<section>{''.join(shown)}</section>")
+            if shown:
+                stacks.append(f"<section>{''.join(shown)}</section>")
         return "\n".join(stacks)
+
+
+def cut(pre: Tag, is_code: bool) -> None:
+    """Put a long listing into pieces of at most ``CODE_LINES``, if possible at empty lines."""
+    lines = pre.get_text().rstrip().split("\n")
+    if len(lines) <= CODE_LINES:
+        return
+    while lines:
+        end = min(CODE_LINES, len(lines))
+        if len(lines) > CODE_LINES:
+            gaps = [i for i in range(CODE_LINES // 3, end) if not lines[i].strip()]
+            end = gaps[-1] if gaps else end
+        text, lines = "\n".join(lines[:end]).strip("\n"), lines[end:]
+        piece = highlight(text, LEXER, PLAIN) if is_code else html.escape(text)
+        pre.insert_before(BeautifulSoup(f"<pre>{piece}</pre>", "html.parser"))
+    pre.decompose()
+
+
+def title_slide(title: str, book: str) -> str:
+    """The first slide of a deck, which says of what it is and how to go through it."""
+    keys = "Space goes on · S opens the notes · O shows all · F fills the screen"
+    return (
+        f'<section><section class="title-slide"><p>{html.escape(book)}</p><h1>{title}</h1>'
+        f'<p class="keys">{keys}</p></section></section>\n'
+    )
 
 
 def write_slides(app: Sphinx, page: str, template: str, context: dict, doctree: Any) -> None:
@@ -158,17 +211,37 @@ def write_slides(app: Sphinx, page: str, template: str, context: dict, doctree: 
     context["body"] = re.sub(rf" ?{MARK}\d+", "", body)
     if "slide" not in types:
         return
+    name = page.split("/")[-1]
+    link = f'<p class="for-screens"><a href="../slides/{name}.html">Slides of this chapter</a></p>'
+    context["body"] = context["body"].replace("</h1>", "</h1>" + link, 1)
     deck = Deck(types)
     deck.read(soup.find("section"))
-    name, facts = page.split("/")[-1], soup.find(id="lab-facts")
+    facts = soup.find(id="lab-facts")
     app.slides[name] = f'<li><a href="{name}.html">{context["title"]}</a></li>'
     text = PAGE.format(
         title=context["title"],
         mathjax=json.dumps(app.config.mathjax3_config).replace("<", "\\u003c"),
-        slides=re.sub(rf" ?{MARK}\d+", "", deck.html()),
+        slides=title_slide(context["title"], app.config.project)
+        + re.sub(rf" ?{MARK}\d+", "", deck.html()),
         facts=facts or "",
     )
     (Path(app.outdir) / "slides" / f"{name}.html").write_text(text, encoding="utf-8")
+
+
+def link_decks(app: Sphinx, page: str, template: str, context: dict, doctree: Any) -> None:
+    """Name all decks on the page for instructors, below its title."""
+    if not hasattr(app, "slides") or page.split("/")[-1] != "instructors":
+        return
+    links = []
+    for chapter in contents(app.env, app.config.root_doc):
+        notebook = Path(app.env.doc2path(chapter))
+        if notebook.suffix == ".ipynb" and "slide" in slide_types(notebook):
+            title = app.env.titles[chapter].astext()
+            links.append(
+                f'<a href="../slides/{chapter.split("/")[-1]}.html">{html.escape(title)}</a>'
+            )
+    text = f'<p class="for-screens">Slides: {", ".join(links)}.</p>'
+    context["body"] = context["body"].replace("</h1>", "</h1>" + text, 1)
 
 
 def write_contents(app: Sphinx, error: Exception | None) -> None:
@@ -179,7 +252,7 @@ def write_contents(app: Sphinx, error: Exception | None) -> None:
         text = PAGE.format(
             title=app.config.project,
             mathjax="{}",
-            slides=f"<section><h1>Slides</h1><ol>{links}</ol></section>",
+            slides=f'<section><h1>Slides</h1><ul class="decks">{links}</ul></section>',
             facts="",
         )
         (Path(app.outdir) / "slides" / "index.html").write_text(text, encoding="utf-8")
@@ -214,5 +287,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", prepare)
     app.connect("doctree-resolved", mark, priority=900)
     app.connect("html-page-context", write_slides, priority=950)
+    app.connect("html-page-context", link_decks, priority=960)
     app.connect("build-finished", write_contents)
     return {"parallel_read_safe": True, "parallel_write_safe": False}

@@ -26,58 +26,6 @@ window.addEventListener("load", () => {
     sidebar.setAttribute("aria-label", "Book");
   }
 
-  // What scrolls sideways can be reached and scrolled with the keyboard.
-  const reach = () =>
-    all(".bd-article div.math, .bd-article .cell_output, .bd-article figure, .bd-article pre").forEach((box) => {
-      if (box.scrollWidth > box.clientWidth && box.clientWidth) box.tabIndex = 0;
-      else box.removeAttribute("tabindex");
-    });
-  reach();
-  window.addEventListener("resize", reach);
-  for (const event of ["toggle", "click"]) document.addEventListener(event, () => setTimeout(reach), true); // unfolded
-  window.MathJax?.startup?.promise.then(reach);
-
-  // A click on a picture shows it as large as the window allows; Escape or another click closes it.
-  const zoom = document.createElement("dialog");
-  zoom.className = "zoomed";
-  zoom.setAttribute("aria-label", "Enlarged picture");
-  const close = document.createElement("button");
-  close.type = "button";
-  close.textContent = "Close";
-  zoom.addEventListener("click", () => zoom.close());
-  document.addEventListener("keydown", (event) => event.key === "Escape" && zoom.close(), true); // a script of the theme eats the key
-  all(".bd-article figure img").forEach((image) => {
-    if (image.closest("a, .lab, .rf-explorer, .few-views")) return;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "zoom";
-    button.setAttribute("aria-label", `Enlarge: ${image.alt}`);
-    image.replaceWith(button);
-    button.append(image);
-    button.addEventListener("click", () => {
-      const large = image.cloneNode();
-      large.removeAttribute("style");
-      zoom.replaceChildren(large, close);
-      document.body.append(zoom);
-      zoom.showModal();
-    });
-  });
-
-  // A picture that moves can be stopped: with #still behind its address it shows its last frame.
-  all(".bd-article figure.moving").forEach((figure) => {
-    const image = figure.querySelector("img");
-    const pause = document.createElement("button");
-    pause.type = "button";
-    pause.className = "pause";
-    pause.textContent = "Pause";
-    pause.addEventListener("click", () => {
-      const still = image.src.endsWith("#still");
-      image.src = still ? image.src.slice(0, -"#still".length) : `${image.src}#still`;
-      pause.textContent = still ? "Pause" : "Play";
-    });
-    figure.querySelector("figcaption").before(pause);
-  });
-
   // Scripts that few pages need: the explorer in place of its picture, the answers of self-check boxes.
   const fetchScript = (name, then = () => {}) => {
     const script = document.createElement("script");
@@ -85,17 +33,25 @@ window.addEventListener("load", () => {
     script.addEventListener("load", then);
     document.head.append(script);
   };
-  if (all(".rf-explorer").length) fetchScript("receptive_field.js", () => receptiveField.mountAll());
+  const onDisk = location.protocol === "file:"; // where a browser loads no modules
+  if (all(".rf-explorer").length && onDisk) fetchScript("explorer/bundle.js", () => receptiveField.mountAll());
+  else if (all(".rf-explorer").length) import(new URL("explorer/figure.js", ownAddress)).then((it) => it.mountAll());
   if (all(".few-views").length) fetchScript("few_views.js", () => fewViews.mountAll());
   if (all(".selfcheck").length) fetchScript("selfcheck.js");
   // A page from the disk may not start the networks: its picture stays.
-  if (document.getElementById("lab-facts") && location.protocol !== "file:") import(new URL("lab/lab.js", ownAddress));
+  if (document.getElementById("lab-facts") && !onDisk) import(new URL("lab/lab.js", ownAddress));
 
-  // Paper cannot unfold anything.
-  let opened = [];
+  // Paper is white and cannot unfold anything; questions keep their answers to themselves.
+  const questions = ".predict details, .selfcheck details";
+  let opened = [], theme;
   window.addEventListener("beforeprint", () => {
-    opened = [...all("details:not([open])")];
+    theme = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+    opened = [...all("details:not([open])")].filter((part) => !part.matches(questions));
     opened.forEach((part) => (part.open = true));
   });
-  window.addEventListener("afterprint", () => opened.forEach((part) => (part.open = false)));
+  window.addEventListener("afterprint", () => {
+    document.documentElement.dataset.theme = theme;
+    opened.forEach((part) => (part.open = false));
+  });
 });

@@ -15,7 +15,7 @@ __all__ = ["MayoDataset"]
 class MayoDataset(Dataset):
     """A folder of PNG slices, one subfolder per patient, such as the Mayo chest CT data.
 
-    The files are those that match ``data_path/*/*.png``, in sorted order, read by
+    The files are those that match ``data_path/*/*.png`` or ``.PNG``, in sorted order, read by
     :func:`ippy.images.read_grey`. Source: McCollough et al., Low Dose CT Image and Projection
     Data, TCIA 2020.
 
@@ -29,7 +29,7 @@ class MayoDataset(Dataset):
 
     def __init__(self, data_path: str | os.PathLike, data_shape: int | Sequence[int]) -> None:
         self.data_path, self.data_shape = Path(data_path), as_shape(data_shape)
-        self.files = sorted(self.data_path.glob("*/*.png"))
+        self.files = sorted(self.data_path.glob("*/*.[pP][nN][gG]"))
         if not self.files:
             problem = "holds no file */*.png" if self.data_path.is_dir() else "does not exist"
             raise FileNotFoundError(

@@ -19,6 +19,13 @@ def check_input(x: Tensor, in_ch: int, min_size: int = 1) -> None:
         raise ValueError(f"{wanted}: H and W must be at least {min_size} pixels; pad the images")
 
 
+def check_channels(**channels: int) -> None:
+    """Raise ValueError unless every number of channels, given by its argument's name, is >= 1."""
+    for name, number in channels.items():
+        if number < 1:
+            raise ValueError(f"{name} is {number}, expected at least one channel, for instance 1")
+
+
 class SimpleCNN(nn.Module):
     r"""A plain CNN: three 'same' convolutions with ReLU between them.
 
@@ -30,7 +37,7 @@ class SimpleCNN(nn.Module):
         kernel_size: Side of the square kernels in pixels; odd, so that 'same' padding is symmetric.
 
     Raises:
-        ValueError: If ``kernel_size`` is even or not positive.
+        ValueError: If ``kernel_size`` is even or not positive, or there is no channel.
 
     Example:
         >>> SimpleCNN(in_ch=1, out_ch=1, n_filters=32)(torch.zeros(2, 1, 20, 31)).shape
@@ -39,6 +46,7 @@ class SimpleCNN(nn.Module):
 
     def __init__(self, in_ch: int, out_ch: int, n_filters: int, kernel_size: int = 3) -> None:
         super().__init__()
+        check_channels(in_ch=in_ch, out_ch=out_ch, n_filters=n_filters)
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(
                 "kernel_size must be odd and positive, for symmetric 'same' padding, "

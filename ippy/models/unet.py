@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ippy.models.cnn import check_input
+from ippy.models.cnn import check_channels, check_input
 
 __all__ = [
     "AttentionGate",
@@ -176,7 +176,7 @@ class SimpleUNet(nn.Module):
         block_cls, up_cls: Convolution block and decoder step, which the variants replace.
 
     Raises:
-        ValueError: If ``levels`` is neither 2 nor 3.
+        ValueError: If ``levels`` is neither 2 nor 3, or there is no channel.
 
     Example:
         >>> SimpleUNet(base_ch=8)(torch.zeros(2, 1, 17, 30)).shape
@@ -194,6 +194,7 @@ class SimpleUNet(nn.Module):
         up_cls: Callable[[int, int, int], nn.Module] = UpBlock,
     ) -> None:
         super().__init__()
+        check_channels(in_ch=in_ch, out_ch=out_ch, base_ch=base_ch)
         if levels not in (2, 3):
             raise ValueError(f"levels, the number of poolings, must be 2 or 3, got {levels}")
         self.in_ch, self.levels, c = in_ch, levels, base_ch
@@ -289,6 +290,7 @@ class UNetPP(nn.Module):
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 32) -> None:
         super().__init__()
+        check_channels(in_ch=in_ch, out_ch=out_ch, base_ch=base_ch)
         self.in_ch, c = in_ch, base_ch
         self.pool = nn.MaxPool2d(2)
         self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ippy.models.cnn import check_channels
+
 __all__ = ["DoubleConv3d", "DownBlock3d", "UNet3D", "UpBlock3d"]
 
 MIN_SIZE_3D = 8  # voxels: three poolings leave a single one in the bottleneck
@@ -83,6 +85,7 @@ class UNet3D(nn.Module):
 
     def __init__(self, in_ch: int = 1, out_ch: int = 1, base_ch: int = 32) -> None:
         super().__init__()
+        check_channels(in_ch=in_ch, out_ch=out_ch, base_ch=base_ch)
         self.in_ch, c = in_ch, base_ch
         self.enc1 = DoubleConv3d(in_ch, c)
         self.enc2 = DownBlock3d(c, 2 * c)

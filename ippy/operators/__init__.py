@@ -10,6 +10,7 @@ from ippy.operators.filters import (
     Blurring,
     DownScaling,
     Gradient,
+    course_motion_kernel,
     gaussian_kernel,
     motion_kernel,
 )
@@ -17,4 +18,10 @@ from ippy.operators.noise import gaussian_noise
 from ippy.operators.tomography import CTProjector
 
 __all__ = ["Blurring", "CTProjector", "DownScaling", "Gradient", "Operator"]
-__all__ += ["gaussian_kernel", "gaussian_noise", "motion_kernel", "operator_norm"]
+__all__ += [
+    "course_motion_kernel",
+    "gaussian_kernel",
+    "gaussian_noise",
+    "motion_kernel",
+    "operator_norm",
+]

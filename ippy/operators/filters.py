@@ -6,6 +6,7 @@ The boundary says what lies outside the image: ``"zeros"``, ``"reflect"`` (mirro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -15,9 +16,15 @@ from torch import Tensor
 
 from ippy.operators.base import Operator, check_choice, check_shape
 
-__all__ = ["Blurring", "DownScaling", "Gradient", "gaussian_kernel", "motion_kernel"]
+__all__ = ["Blurring", "DownScaling", "Gradient", "course_motion_kernel", "gaussian_kernel"]
+__all__ += ["motion_kernel"]
 
 BOUNDARIES = ("zeros", "reflect", "circular")
+KERNELS = ("gaussian", "motion", "course_motion")
+#: Images that a processor blurs in the time of one.
+LANES = 8
+#: Pixels of a kernel from which on products of spectra cost less than sums: 21 x 21.
+LARGE = 441
 
 
 class Blurring(Operator):
@@ -26,10 +33,16 @@ class Blurring(Operator):
     The indices of k count from its centre. A bright pixel becomes a copy of the kernel, not its
     mirror image as with ``conv2d`` of PyTorch.
 
+    ``"motion"`` is centred and turns counter-clockwise. The library that earlier editions of the
+    course came with draws another kernel for the same arguments: of single pixels, off the centre,
+    turning the other way (:func:`course_motion_kernel`). Networks that were trained with it
+    expect images that were blurred with it, ``kernel_type="course_motion"``.
+
     Args:
         img_shape: Height and width (H, W) of the images, in pixels.
         kernel: Own kernel, used as it is: a matrix with odd sides, rectangular or square.
-        kernel_type: ``"gaussian"`` or ``"motion"``; leave it out with an own kernel.
+        kernel_type: ``"gaussian"``, ``"motion"`` or ``"course_motion"``; leave it out with an own
+            kernel.
         kernel_size: Side of the kernel in pixels, odd; for a motion also its length.
         kernel_variance: Variance of the Gaussian, in pixels squared.
         motion_angle: Direction of the motion in degrees, counter-clockwise from horizontal.
@@ -60,11 +73,12 @@ class Blurring(Operator):
         if (kernel is None) == (kernel_type is None):
             raise ValueError("give one, either kernel or kernel_type ('gaussian' or 'motion')")
         if kernel is not None:
-            kernel = torch.as_tensor(kernel, dtype=torch.float64).detach().cpu().clone()
-        elif check_choice("kernel_type", kernel_type, ("gaussian", "motion")) == "gaussian":
+            kernel = _as_kernel(kernel)
+        elif check_choice("kernel_type", kernel_type, KERNELS) == "gaussian":
             kernel = gaussian_kernel(kernel_size, kernel_variance)
         else:
-            kernel = motion_kernel(kernel_size, motion_angle)
+            draw = motion_kernel if kernel_type == "motion" else course_motion_kernel
+            kernel = draw(kernel_size, motion_angle)
         _check_kernel(kernel, self.img_shape)
         self._exact = kernel  # float64 and no buffer: some devices have no float64
         self.kernel: Tensor
@@ -79,10 +93,16 @@ class Blurring(Operator):
     def _correlate(self, x: Tensor, flip: bool) -> Tensor:
         """Correlate where the kernel fits: ``(N, C, H, W)`` to ``(N, C, H - 2 ph, W - 2 pw)``."""
         n, c, h, w = x.shape
+        if not n * c:  # a convolution of no image is refused by PyTorch
+            return x[..., 2 * self.margin[0] :, 2 * self.margin[1] :]
         kernel = (self.kernel if self.kernel.dtype == x.dtype else self._exact).to(x)
-        weight = (kernel.flip(0, 1) if flip else kernel).expand(n * c, 1, -1, -1)
-        y = F.conv2d(x.reshape(1, n * c, h, w), weight, groups=n * c)
-        return y.reshape(n, c, *y.shape[-2:])
+        kernel = kernel.flip(0, 1) if flip else kernel
+        if kernel.numel() >= LARGE:
+            return _correlate_by_fft(x, kernel)
+        strips = LANES // (n * c) if x.device.type == "cpu" else 1
+        if strips > 1:
+            return _in_strips(x, kernel, strips)
+        return _depthwise(x.reshape(1, n * c, h, w), kernel).unflatten(1, (n, c))[0]
 
     def _pad(self, x: Tensor, mode: str, times: int = 1) -> Tensor:
         """Add the kernel's margin around images; ``conv2d``'s own padding is many times slower."""
@@ -110,6 +130,41 @@ class Blurring(Operator):
         padded = self._exact.new_zeros(shape)
         padded[: self._exact.shape[0], : self._exact.shape[1]] = self._exact
         return torch.fft.fft2(padded.roll([-m for m in self.margin], (0, 1)))  # centre to [0, 0]
+
+
+def _depthwise(x: Tensor, kernel: Tensor) -> Tensor:
+    """The same kernel on every channel of one image (1, channels, H, W), where it fits."""
+    channels = x.shape[1]
+    return F.conv2d(x, kernel.expand(channels, 1, -1, -1), groups=channels)
+
+
+def _in_strips(x: Tensor, kernel: Tensor, strips: int) -> Tensor:
+    """Few images, cut into strips of rows that overlap: processors compute eight at a time."""
+    n, c, h, w = x.shape
+    more, rows = len(kernel) - 1, -(-(h - len(kernel) + 1) // strips)  # rows of result in a strip
+    x = F.pad(x, (0, 0, 0, rows * strips + more - h)).reshape(n * c, -1, w)
+    parts = x.unfold(1, rows + more, rows).transpose(2, 3)  # (n c, strips, rows + more, w)
+    y = _depthwise(parts.reshape(1, n * c * strips, rows + more, w), kernel)
+    return y.reshape(n, c, strips * rows, -1)[:, :, : h - more]
+
+
+def _correlate_by_fft(x: Tensor, kernel: Tensor) -> Tensor:
+    """What ``conv2d`` gives where the kernel fits: there no product of the two spectra wraps."""
+    h, w = x.shape[-2:]
+    kind = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
+    size = (_fast_length(h), _fast_length(w))
+    spectrum = torch.fft.rfft2(x.to(kind), size) * torch.fft.rfft2(kernel.to(kind), size).conj()
+    y = torch.fft.irfft2(spectrum, size)[..., : h - len(kernel) + 1, : w - kernel.shape[1] + 1]
+    return y.to(x.dtype)
+
+
+def _fast_length(n: int) -> int:
+    """The next number, n or more, whose only factors are 2, 3 and 5."""
+    rest = n
+    for factor in (2, 3, 5):
+        while rest % factor == 0:
+            rest //= factor
+    return n if rest == 1 else _fast_length(n + 1)
 
 
 class DownScaling(Operator):
@@ -218,6 +273,22 @@ def motion_kernel(length: int, angle: float) -> Tensor:
     return kernel / kernel.sum()
 
 
+def course_motion_kernel(length: int, angle: float) -> Tensor:
+    """Motion as the library draws it that earlier editions of the course came with.
+
+    ``length`` steps of one pixel, each cut to the pixel towards the top left, all of equal weight.
+    It is given for :class:`Blurring`, which convolves; the library correlates with its mirror
+    image. Its length in pixels is odd, its angle in degrees. Returns float64 (length, length).
+    """
+    _check_odd(length)
+    middle, theta = length // 2, math.radians(angle)
+    kernel = torch.zeros(length, length, dtype=torch.float64)
+    for step in range(-middle, middle + 1):
+        row, column = int(middle + step * math.sin(theta)), int(middle + step * math.cos(theta))
+        kernel[row, column] = 1
+    return kernel.flip(0, 1) / kernel.sum()
+
+
 def _unreflect(x: Tensor, pad: int, dim: int) -> Tensor:
     """Adjoint of mirror padding along dim: what lies in the margins returns to its origin."""
     n = x.shape[dim] - 2 * pad
@@ -231,6 +302,17 @@ def _unreflect(x: Tensor, pad: int, dim: int) -> Tensor:
 def _check_odd(size: int) -> None:
     if size != int(size) or size < 1 or size % 2 == 0:
         raise ValueError(f"kernel_size must be an odd positive integer, got {size}; e.g. 3 or 9")
+
+
+def _as_kernel(kernel: Tensor | Sequence) -> Tensor:
+    """An own kernel as float64 on the CPU."""
+    try:
+        own = torch.as_tensor(kernel)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"kernel must be a matrix of real numbers ({error})") from None
+    if own.is_complex():
+        raise TypeError(f"kernel must be a matrix of real numbers, got {own.dtype}; take its .real")
+    return torch.as_tensor(kernel, dtype=torch.float64).detach().cpu().clone()
 
 
 def _check_kernel(kernel: Tensor, shape: tuple[int, int]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -38,8 +38,8 @@ class CTProjector(Operator):
             image itself with 1: see :meth:`refined`.
 
     Raises:
-        ValueError: For no or infinite angles, a detector without pixels, and an oversampling that
-            does not divide the image.
+        ValueError: For no or infinite angles, angles beyond two turns, which look like degrees, a
+            detector without pixels, and an oversampling that does not divide the image.
 
     Example:
         >>> CTProjector((2, 2), [0.0])(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))[0, 0, :, 0]
@@ -57,6 +57,12 @@ class CTProjector(Operator):
         angles = torch.as_tensor(angles, dtype=torch.float64).flatten().cpu()
         if not len(angles) or not angles.isfinite().all():
             raise ValueError(f"angles must be finite numbers, at least one, got {angles.tolist()}")
+        if angles.abs().max() > 4 * math.pi:
+            raise ValueError(
+                f"angles are in radians, and {angles.abs().max():g} is more than two turns: these "
+                "look like degrees; convert them with torch.deg2rad(angles), or take them modulo "
+                "2 * math.pi"
+            )
         if oversampling < 1 or any(n % oversampling for n in img_shape):
             raise ValueError(
                 f"oversampling is {oversampling}, expected a positive number that divides the "
@@ -69,6 +75,14 @@ class CTProjector(Operator):
         self.angles, self.oversampling = angles, oversampling
         for name, tensor in _matrices(self.img_shape, angles, int(size), oversampling).items():
             self.register_buffer(name, tensor, persistent=False)
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> Self:  # behind .to(), .half()
+        kept = {name: getattr(self, name) for name in ("A_values", "AT_values")}
+        super()._apply(fn, recurse)
+        for name, exact in kept.items():  # of numbers below float32 nobody computes: see _multiply
+            if (new := getattr(self, name)).dtype not in _DENSE_TYPES:
+                setattr(self, name, exact.to(new.device))
+        return self
 
     def refined(self) -> CTProjector:
         """The same scanner for images of twice the resolution, (2H, 2W), on the CPU.
@@ -149,13 +163,28 @@ class _Product(torch.autograd.Function):
     """Product with a constant matrix, whose gradient is the product with the transpose."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, K: CTProjector, transposed: bool) -> Tensor:
-        ctx.K, ctx.transposed = K, transposed
+    def forward(x: Tensor, K: CTProjector, transposed: bool) -> Tensor:
         return K._multiply(x, transposed)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        _, ctx.K, ctx.transposed = inputs
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:
         return _Product.apply(grad, ctx.K, not ctx.transposed), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        return _Product.apply(tangent, ctx.K, ctx.transposed)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple, x: Tensor, K: CTProjector, transposed: bool
+    ) -> tuple[Tensor, int]:
+        columns = x.movedim(in_dims[0], -1)  # (n, columns, batch): columns like the others
+        y = _Product.apply(columns.flatten(1), K, transposed)
+        return y.unflatten(1, columns.shape[1:]), 2
 
 
 def _matrices(

@@ -142,10 +142,16 @@ def receptive_field(
         NotImplementedError: If the network has an operation without a rule; it is named.
         ValueError: If the shape has not four positive numbers, the network cannot be traced,
             returns several outputs, or does not depend on its input.
+        TypeError: If the network is no module.
 
     >>> receptive_field(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 1, 3))).height
     (5, 5)
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"model is a {type(model).__name__}, expected a torch.nn.Module: write what it does "
+            "into the forward of one"
+        )
     if len(input_shape) != 4 or min(input_shape) < 1:
         raise ValueError(f"input_shape must be positive (N, C, H, W), got {tuple(input_shape)}")
     parameter = next(model.parameters(), torch.zeros(()))

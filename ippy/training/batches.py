@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from ippy.datasets import materialise
 from ippy.images import quantise
 from ippy.networks import Recipe
-from ippy.operators import Blurring, Operator
+from ippy.operators import Blurring, CTProjector, Operator
 from ippy.seeds import generator_for
 from ippy.tasks import measure
 
@@ -64,13 +64,14 @@ class MeasuredCrops:
         recipe: Batch size, crop, flips, noise level and seed.
 
     Raises:
-        ValueError: If measurements have another size than images.
+        ValueError: If measurements are no images: have another size, or are sinograms.
     """
 
     def __init__(self, dataset: Dataset | Tensor, forward: Forward, recipe: Recipe) -> None:
         self.images, self.forward, self.recipe = as_images(dataset), forward, recipe
         operator = _at(forward, 0, recipe.noise_level)[0]
-        if operator.out_shape != operator.img_shape:
+        # a sinogram may have an image's size, and its pixels are still no places of the image
+        if operator.out_shape != operator.img_shape or isinstance(operator, CTProjector):
             raise ValueError(
                 f"{type(operator).__name__} maps images of {operator.img_shape} pixels to "
                 f"{operator.out_shape}, so crops of both do not belong together; write a function "

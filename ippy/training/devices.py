@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 __all__ = ["accelerator", "fast_path"]
 
 
+#: What :func:`ippy.training.train` can compute with.
+PRECISIONS = ("float32", "bfloat16")
+
+
 def accelerator() -> "Accelerator":
     """Accelerate's view of devices and processes; imported late, it takes seconds to import."""
     with warnings.catch_warnings():
@@ -45,6 +49,6 @@ def fast_path(device: torch.device | str = "cpu") -> dict:
     else:
         fast = False
     precision = os.environ.get("IPPY_PRECISION") or ("bfloat16" if fast else "float32")
-    if precision not in ("float32", "bfloat16"):
+    if precision not in PRECISIONS:
         raise ValueError(f"IPPY_PRECISION is {precision!r}; use 'float32' or 'bfloat16'")
     return {"precision": precision, "channels_last": kind != "mps"}

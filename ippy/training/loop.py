@@ -20,8 +20,8 @@ from tqdm import tqdm
 from ippy.networks import Recipe
 from ippy.training import checkpoints
 from ippy.training.batches import Batch
+from ippy.training.devices import PRECISIONS, fast_path
 from ippy.training.devices import accelerator as join
-from ippy.training.devices import fast_path
 from ippy.training.graphs import RecordedStep
 from ippy.training.leak import Leak
 from ippy.training.optimizers import optimizer_for, restore, set_rate
@@ -84,8 +84,8 @@ def train(
 
     Raises:
         TypeError: If ``batch`` is no function.
-        ValueError: If the batch size does not divide among the processes, or the checkpoint
-            belongs to another run.
+        ValueError: If the batch size does not divide among the processes, ``fast`` names another
+            precision than float32 and bfloat16, or the checkpoint belongs to another run.
         FloatingPointError: If the loss becomes NaN or infinite; the last checkpoint is kept.
         KeyboardInterrupt: On Ctrl-C; training can be resumed from the last checkpoint.
     """
@@ -183,6 +183,9 @@ class _Run:
                 raise ValueError(f"batch_size {size} must be a multiple of {self.world} processes")
         # precision and memory format that the machine computes quickly
         self.fast = fast or fast_path(self.device)
+        if self.fast["precision"] not in PRECISIONS:
+            known = " or ".join(map(repr, PRECISIONS))
+            raise ValueError(f"precision {self.fast['precision']!r} is unknown; use {known}")
         last = self.fast["channels_last"]
         self.memory = torch.channels_last if last else torch.contiguous_format
         low = self.fast["precision"] == "bfloat16"

@@ -3,13 +3,16 @@
 Every file is plain text, the same bytes on every machine (a test redraws and compares). A drawing
 brings its own background, which follows the reader's colour scheme together with the lines, so that
 it can be read on any page and on paper. Networks are drawn by ``svg_networks.py``, the common parts
-by ``svg_parts.py``.
+by ``svg_parts.py``. A drawing ``x_narrow.svg`` takes the place of ``x.svg`` on phones: the same,
+stacked (``svg_narrow.py`` has those of networks).
 """
 
 import random
 import sys
+from functools import partial
 from pathlib import Path
 
+from svg_narrow import NARROW_NETWORKS
 from svg_networks import NETWORKS
 from svg_parts import arrow, box, page, plus, skip, text
 
@@ -42,20 +45,25 @@ def picture(x: float, y: float, size: float, blur: bool, noise: bool, sharp: flo
     )
 
 
+TASK = (  # title and description
+    "The task of the book",
+    "The clean image is blurred by the operator K, noise is added, and a network turns the "
+    "measurement into a reconstruction that should come close to the clean image.",
+)
+BLURS = (
+    '  <defs><filter id="motion" x="-20%" y="-20%" width="140%" height="140%">'
+    '<feGaussianBlur stdDeviation="4.5 0.2"/></filter><filter id="soft">'
+    '<feGaussianBlur stdDeviation="0.7"/></filter></defs>\n'
+)
+
+
 def task() -> str:
     """The task of the book: clean image, blur, noise, measurement, network, reconstruction."""
     mid, size = 104, 110
-    defs = (
-        '  <defs><filter id="motion" x="-20%" y="-20%" width="140%" height="140%">'
-        '<feGaussianBlur stdDeviation="4.5 0.2"/></filter><filter id="soft">'
-        '<feGaussianBlur stdDeviation="0.7"/></filter></defs>\n'
-    )
     return page(
         864,
         220,
-        "The task of the book",
-        "The clean image is blurred by the operator K, noise is added, and a network turns the "
-        "measurement into a reconstruction that should come close to the clean image.",
+        *TASK,
         picture(16, mid - 55, size, blur=False, noise=False),
         text(71, mid + 80, "x_{true}", "math"),
         text(71, mid + 102, "clean image", "small"),
@@ -76,42 +84,89 @@ def task() -> str:
         picture(738, mid - 55, size, blur=False, noise=False, sharp=0.5),
         text(793, mid + 80, "f_{Θ}(y^{δ})", "math"),
         text(793, mid + 102, "reconstruction", "small"),
-        defs=defs,
+        defs=BLURS,
     )
+
+
+def task_narrow() -> str:
+    """The task of the book, from top to bottom."""
+    mid, size, right = 100, 110, 186
+    pictures = (
+        (14, {"blur": False, "noise": False}, "x_{true}", "clean image"),
+        (296, {"blur": True, "noise": True}, "y^{δ} = K x_{true} + e", "measurement"),
+        (532, {"blur": False, "noise": False, "sharp": 0.5}, "f_{Θ}(y^{δ})", "reconstruction"),
+    )
+    parts = []
+    for y, kind, symbol, name in pictures:
+        parts.append(picture(mid - size / 2, y, size, **kind))
+        parts.append(text(right, y + 50, symbol, "math start"))
+        parts.append(text(right, y + 74, name, "small start"))
+    return page(
+        360,
+        656,
+        *TASK,
+        *parts,
+        arrow(mid, 126, mid, 152),
+        box(mid - 46, 154, 92, 52, "K", "blur"),
+        arrow(mid, 208, mid, 232),
+        plus(mid, 248),
+        arrow(right, 248, mid + 17, 248),
+        text(right + 8, 254, "e", "math start"),
+        text(right + 26, 253, "noise", "small start"),
+        arrow(mid, 264, mid, 294),
+        arrow(mid, 408, mid, 436),
+        box(mid - 78, 438, 156, 62, "network", "parameters Θ"),
+        arrow(mid, 502, mid, 530),
+        defs=BLURS,
+    )
+
+
+def block_parts(x: float, residual: bool) -> list[str]:
+    """Two layers from left to right, with or without the identity skip around them."""
+    mid = 150
+    parts = [text(x + 190, 32, "residual block" if residual else "plain block", "bold")]
+    parts += [text(x + 16, mid + 6, "x", "math"), arrow(x + 30, mid, x + 62, mid)]
+    for i in range(2):
+        parts.append(box(x + 64 + 110 * i, mid - 28, 82, 56, "ReLU,", "conv 3×3"))
+        parts.append(arrow(x + 148 + 110 * i, mid, x + 172 + 110 * i if i == 0 else x + 294, mid))
+    if residual:
+        parts += [plus(x + 311, mid), skip(x + 46, mid - 1, x + 311, mid - 16, 82)]
+        parts.append(text(x + 178, 72, "identity", "skiptext"))
+        parts += [arrow(x + 328, mid, x + 356, mid)]
+        parts.append(text(x + 178, mid + 58, "the layers learn F(x)", "small"))
+        parts.append(text(x + 402, mid + 6, "x + F(x)", "math"))
+    else:
+        parts.append(text(x + 178, mid + 58, "the layers learn the whole map", "small"))
+        parts.append(text(x + 318, mid + 6, "F(x)", "math"))
+    return parts
 
 
 def residual_block() -> str:
     """A plain block and a residual block side by side."""
-
-    def column(x: float, residual: bool) -> list[str]:
-        mid = 150
-        parts = [text(x + 190, 32, "residual block" if residual else "plain block", "bold")]
-        parts += [text(x + 16, mid + 6, "x", "math"), arrow(x + 30, mid, x + 62, mid)]
-        for i in range(2):
-            parts.append(box(x + 64 + 110 * i, mid - 28, 82, 56, "ReLU,", "conv 3×3"))
-            parts.append(
-                arrow(x + 148 + 110 * i, mid, x + 172 + 110 * i if i == 0 else x + 294, mid)
-            )
-        if residual:
-            parts += [plus(x + 311, mid), skip(x + 46, mid - 1, x + 311, mid - 16, 82)]
-            parts.append(text(x + 178, 72, "identity", "skiptext"))
-            parts += [arrow(x + 328, mid, x + 356, mid)]
-            parts.append(text(x + 178, mid + 58, "the layers learn F(x)", "small"))
-            parts.append(text(x + 402, mid + 6, "x + F(x)", "math"))
-        else:
-            parts.append(text(x + 178, mid + 58, "the layers learn the whole map", "small"))
-            parts.append(text(x + 318, mid + 6, "F(x)", "math"))
-        return parts
-
     return page(
         844,
         232,
         "A plain and a residual block",
-        "Left, two convolutions, each behind a ReLU, map x to F of x. Right, the same two layers "
-        "with an identity skip around them, so that the block returns x plus F of x.",
-        *column(0, False),
+        "Left, two convolutions, each behind a ReLU, map x to F of x. Right, the same two layers with an identity skip around "
+        "them, so that the block returns x plus F of x.",
+        *block_parts(0, False),
         '<path class="line" d="M372 40V200" stroke-dasharray="3 6"/>',
-        *column(388, True),
+        *block_parts(388, True),
+    )
+
+
+def residual_block_narrow() -> str:
+    """A plain block above a residual block."""
+    lower = "".join(block_parts(0, True))
+    return page(
+        456,
+        436,
+        "A plain and a residual block",
+        "Above, two convolutions, each behind a ReLU, map x to F of x. Below, the same two layers with an identity skip "
+        "around them, so that the block returns x plus F of x.",
+        *block_parts(0, False),
+        '<path class="line" d="M16 226H440" stroke-dasharray="3 6"/>',
+        f'<g transform="translate(0 216)">{lower}</g>',
     )
 
 
@@ -182,9 +237,9 @@ CHAPTERS = (
 )
 
 
-def chapter_map() -> str:
-    """The way through the chapters, in rows of four."""
-    w, h, gap, row, left, parts = 196, 92, 26, 4, 16, []
+def chapter_map(row: int = 4) -> str:
+    """The way through the chapters, in rows of four boxes or another number."""
+    w, h, gap, left, parts = 196, 92, 26, 16, []
     for i, lines in enumerate(CHAPTERS):
         x, y = left + (w + gap) * (i % row), 20 + (h + 48) * (i // row)
         parts.append(box(x, y, w, h, *lines))
@@ -228,8 +283,12 @@ DRAWINGS = {
     "residual_block.svg": residual_block,
     "receptive_field.svg": receptive_field,
     "map.svg": chapter_map,
+    "task_narrow.svg": task_narrow,
+    "residual_block_narrow.svg": residual_block_narrow,
+    "map_narrow.svg": partial(chapter_map, row=2),
     "logo.svg": logo,
     **NETWORKS,
+    **NARROW_NETWORKS,
 }
 
 

@@ -1,400 +1,300 @@
-// The lab: a figure in which the reader blurs an image, adds noise and lets the book's methods undo both. It replaces
-// the picture in a box of class "lab"; what is computed stands in math.js, what takes long runs in worker.js. The box
-// says which methods it offers (data-offers) and which are ticked at first (data-ticked), by keys or groups; which
-// there are, with their titles and in their order, the build says in the page's "lab-facts".
-import { blur, gaussianNoise, motionTaps, psnr, SIDE } from "./math.js";
+// The laboratory: a reader blurs an image, adds noise and lets the book's methods undo both. It
+// takes the place of the picture in a box of class "lab". The box says which methods it offers
+// (data-offers) and which are ticked at first (data-ticked), by keys or groups; which there are,
+// the build says (facts.js). Settings change in Lab.set, and everything that is seen follows.
+import { controls, viewing } from "./controls.js";
+import { make } from "./dom.js";
+import { Engine, stamp } from "./engine.js";
+import { astray, facts, inWords, megabytes, named, title, TRAINED } from "./facts.js";
+import { Large } from "./large.js";
+import { Lens } from "./lens.js";
+import { measure, motionTaps } from "./math.js";
+import { Panels } from "./panels.js";
+import { download, sheet } from "./save.js";
+import { Scene } from "./scene.js";
+import { readLink, writeLink } from "./settings.js";
+import { Source } from "./source.js";
+import { addTries } from "./tries.js";
 
-const facts = JSON.parse(document.getElementById("lab-facts").textContent);
-const files = new URL("lab/", new URL(document.documentElement.dataset.content_root ?? "./", document.baseURI));
-const address = (name) => new URL(name, files).href;
-const task = { length: facts.task.kernel_size, angle: facts.task.motion_angle, level: facts.task.noise_level };
-const methods = new Map([...facts.classical, ...facts.networks].map((method) => [method.key, method]));
-const isNetwork = (key) => "file" in methods.get(key);
-/** Keys of the methods that a list of keys and groups names. */
-const named = (list = "") => {
-  const names = new Set(list.split(" "));
-  return [...methods.values()].filter(({ key, group }) => names.has(key) || names.has(group)).map(({ key }) => key);
-};
-const BACKING = 2 * SIDE; // pixels of a panel's canvas along one side
-const LENS = { side: 192, zoom: 3 }; // pixels of the canvas, and how much larger than the panel the lens shows
+/** @typedef {import("./settings.js").Settings} Settings */
 
-// ---- Images of the reader --------------------------------------------------------------------------------------
-
-/** The middle square of a bitmap as SIDE x SIDE grey values; halved step by step, so that nothing aliases. */
-function toGrey(bitmap) {
-  let side = Math.min(bitmap.width, bitmap.height);
-  let source = bitmap, left = (bitmap.width - side) / 2, top = (bitmap.height - side) / 2;
-  for (;;) {
-    const next = side >= 2 * SIDE ? Math.max(SIDE, side >> 1) : SIDE;
-    const canvas = Object.assign(document.createElement("canvas"), { width: next, height: next });
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.imageSmoothingQuality = "high";
-    context.fillStyle = "white"; // behind what is transparent
-    context.fillRect(0, 0, next, next);
-    context.drawImage(source, left, top, side, side, 0, 0, next, next);
-    [source, side, left, top] = [canvas, next, 0, 0];
-    if (next === SIDE) break;
-  }
-  const { data } = source.getContext("2d").getImageData(0, 0, SIDE, SIDE);
-  const luma = (i) => (299 * data[i] + 587 * data[i + 1] + 114 * data[i + 2]) / 255000; // ITU-R 601
-  return Float64Array.from({ length: SIDE * SIDE }, (_, i) => luma(4 * i));
-}
-
-/** {grey, note} of a file that a reader gives. */
-async function readFile(file) {
-  if (!file.size) throw new Error(`“${file.name}” is empty. Choose a PNG or JPEG image.`);
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(file);
-  } catch {
-    throw new Error(`“${file.name}” is damaged or no image that this browser can read. Choose a PNG or JPEG image.`);
-  }
-  const { width, height } = bitmap;
-  const change = Math.min(width, height) < SIDE ? "enlarged" : "reduced";
-  const square = width === height ? "" : ", its middle square";
-  const resized = Math.min(width, height) === SIDE ? "" : `, ${change} to ${SIDE} × ${SIDE}`;
-  const flat = width * height < 64 ? " So few pixels hold nothing to see." : "";
-  const grey = toGrey(bitmap);
-  bitmap.close();
-  return { grey, note: `“${file.name}”, ${width} × ${height}${square}${resized}.${flat} It stays on this machine.` };
-}
-
-async function readSample(file) {
-  const answer = await fetch(address(file));
-  if (!answer.ok) throw new Error(`The image ${file} is missing on the server.`);
-  return { grey: toGrey(await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" })), note: "" };
-}
-
-// ---- The figure ------------------------------------------------------------------------------------------------
-
+const MEASURED = ["length", "angle", "level", "seed"]; // what a measurement depends on
+const CAPTION = "Laboratory: an image, its measurement, and what the methods make of it.";
 let counter = 0;
 
-/** An element from attributes and children; "text" and handlers ("onclick") are set as properties. */
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "text") element.textContent = value;
-    else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== false) element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children);
-  return element;
-}
-
 class Lab {
-  constructor(box) {
-    this.methods = named(box.dataset.offers);
-    this.ticked = new Set(named(box.dataset.ticked).filter((key) => this.methods.includes(key)));
-    this.state = { ...task, seed: 1, told: false, errors: false, live: false };
+  /** @param {HTMLElement} box @param {boolean} addressed whether the page's address is its own */
+  constructor(box, addressed) {
+    this.offered = named(box.dataset.offers);
+    const methods = named(box.dataset.ticked).filter((key) => this.offered.includes(key));
+    /** @type {Settings} */
+    this.settings = { image: facts.samples[0].name, ...TRAINED, seed: 1, told: false, methods,
+      show: "images", gain: 2, layout: "fit", left: "Measurement",
+      right: methods[methods.length - 1] ?? "Image", wipe: 50 };
+    this.addressed = addressed;
+    this.live = false; // whether reconstructions follow the settings, after the first click
+    /** @type {import("./images.js").Picture | null} */
+    this.picture = null;
+    this.changed = false; // whether a new measurement is due
+    this.version = 0;
+    /** @type {Map<number, import("./scene.js").Measured>} the last measurements, by version */
+    this.measured = new Map();
+    /** @type {Map<string, import("./scene.js").Shown>} */
     this.results = new Map();
-    this.lens = null;
-    this.run = 0;
-    this.build(box);
-    this.choose(() => readSample(facts.samples[0].file));
-  }
-
-  // -- Its parts --
-
-  build(box) {
-    const caption = box.querySelector("figcaption")?.cloneNode(true);
-    const words = caption?.querySelector(".caption-text");
-    if (words) words.textContent = "Laboratory: an image, its measurement, and what the methods make of it.";
+    this.scene = new Scene();
+    this.engine = new Engine({
+      result: (result) => this.receive(result),
+      progress: (loaded, total) => this.follow(loaded, total),
+      problem: (method, words) => this.fail(method, words),
+      idle: () => this.report(),
+    });
     const id = `lab-${++counter}`;
-    const slider = (name, text, unit, range) => {
-      const output = make("output", { for: `${id}-${name}` });
-      const input = make("input", { type: "range", id: `${id}-${name}`, ...range, value: this.state[name],
-        oninput: () => this.set({ [name]: +input.value }), onchange: () => this.start() });
-      const show = () => {
-        input.value = this.state[name];
-        output.textContent = `${this.state[name]}${unit}`;
-        input.setAttribute("aria-valuetext", output.textContent);
-      };
-      this.sliders.push(show);
-      return make("div", { class: "lab-slider" }, make("label", { for: input.id, text }), input, output);
-    };
-    this.sliders = [];
-    this.menu = make("select", { id: `${id}-image`, onchange: () => this.pick() },
-      ...facts.samples.map(({ title }, i) => make("option", { value: i, text: title })));
-    this.input = make("input", { type: "file", accept: "image/*", class: "lab-file", "aria-label": "Your own image",
-      onchange: () => this.input.files.length && this.take(this.input.files[0]) });
-    const method = (key) => {
-      const { title, bytes } = methods.get(key), size = bytes ? ` (${megabytes(bytes)})` : "";
-      const tick = make("input", { type: "checkbox", value: key, checked: this.ticked.has(key), onchange: () => {
-        this.ticked[tick.checked ? "add" : "delete"](key);
-        this.panels();
-        this.start();
-      } });
-      return make("label", {}, tick, ` ${title}${size}`);
-    };
-    const told = make("input", { type: "checkbox", onchange: () => {
-      this.state.told = told.checked;
-      this.forget(...facts.classical.map(({ key }) => key));
-      this.start();
-    } });
-    const view = (text, errors) => make("label", {}, make("input", { type: "radio", name: `${id}-view`,
-      checked: !errors, onchange: () => { this.state.errors = errors; this.draw(); } }), ` ${text}`);
-    this.button = make("button", { type: "button", class: "lab-start", onclick: () => this.start(true) });
+    const set = (/** @type {Partial<Settings>} */ changes) => this.set(changes);
+    this.lens = new Lens(() => (this.large.root.hidden ? this.panels : this.large).draw());
+    this.panels = new Panels(this.lens);
+    this.large = new Large(id, this.lens, set);
+    this.source = new Source(id, (picture, name) => this.show(picture, name),
+      (words, problem) => this.say(words, problem, this.read));
+    const actions = { id, offered: this.offered, set, chooser: this.source.chooser.root,
+      start: () => this.start(), take: (/** @type {File} */ file) => this.source.take(file),
+      save: () => this.save(), link: () => this.copy(), full: () => this.fill(),
+      wide: () => document.body.classList.toggle("lab-wide") };
+    this.controls = controls(actions);
+    this.viewing = viewing(actions);
     this.read = make("p", { class: "lab-read", role: "status" });
     this.status = make("p", { class: "lab-status", role: "status" });
-    this.progress = make("progress", { "aria-label": "Download", hidden: true });
     this.note = make("p", { class: "lab-note" });
-    this.grid = make("div", { class: "lab-panels", role: "group", tabindex: 0, onkeydown: (event) => this.key(event),
-      "aria-label": "Images. Arrow keys move a lens over all of them, Escape removes it." });
-    this.scale = make("p", { class: "lab-hint" });
-    const withClassical = !this.methods.every(isNetwork);
-    this.root = make("div", { class: "lab-body", role: "group", "aria-label": "Laboratory: blur, noise and reconstruction" },
-      make("div", { class: "lab-bar" }, make("label", { for: this.menu.id, text: "Image" }), this.menu,
-        make("span", { text: "or your own, chosen or dropped here:" }), this.input), this.read,
-      make("div", { class: "lab-bar" },
-        slider("length", "Blur length", " pixels", { min: 1, max: 31, step: 2 }),
-        slider("angle", "Angle", "°", { min: 0, max: 180, step: 1 }),
-        slider("level", "Noise level", "", { min: 0, max: 0.2, step: 0.005 }),
-        make("button", { type: "button", text: "New noise",
-          onclick: () => { this.set({ seed: this.state.seed + 1 }); this.start(); } }),
-        make("button", { type: "button", text: "Values of the training",
-          onclick: () => { this.set({ ...task }); this.start(); } })),
-      make("fieldset", { class: "lab-bar" }, make("legend", { text: "Methods" }), ...this.methods.map(method)),
-      ...(withClassical ? [make("div", { class: "lab-bar" },
-        make("label", {}, told, " Tell the classical methods which blur and noise level is set"))] : []),
-      make("div", { class: "lab-bar" }, this.button, this.progress), this.status, this.note,
-      make("fieldset", { class: "lab-bar" }, make("legend", { text: "Show" }),
-        view("images", false), view("errors", true)), this.scale, this.grid);
+    this.progress = make("progress", { "aria-label": "Download", hidden: true });
+    this.root = make("div", { class: "lab-body", role: "group",
+      "aria-label": "Laboratory: blur, noise and reconstruction" });
+    this.place(box);
+    this.set({});
+    this.draw();
+    if (!this.readAddress()) this.source.choose(this.settings.image);
+  }
+
+  /** Take the place of the picture in a box, whose caption stays. @param {HTMLElement} box */
+  place(box) {
+    const view = make("div", { class: "lab-view" }, this.viewing.root, this.viewing.scale,
+      this.panels.root, this.large.root);
+    const words = [this.progress, this.status, this.note, this.read];
+    const said = make("div", { class: "lab-said" }, ...words);
+    this.root.append(make("div", { class: "lab-frame" }, this.controls.root, view, said));
+    const caption = box.querySelector("figcaption");
+    const text = caption?.querySelector(".caption-text");
+    if (text) text.textContent = CAPTION;
+    const id = box.querySelector("figure")?.id || false;
+    box.replaceChildren(make("figure", { id }, this.root, ...(caption ? [caption] : [])));
+    this.listen();
+  }
+
+  /** Images that are dropped or pasted, and addresses that carry settings. */
+  listen() {
     for (const type of ["dragover", "drop", "dragleave"])
       this.root.addEventListener(type, (event) => {
         event.preventDefault();
         this.root.classList.toggle("lab-drop", type === "dragover");
-        if (type === "drop" && event.dataTransfer.files.length) this.take(event.dataTransfer.files[0]);
+        const files = event instanceof DragEvent ? event.dataTransfer?.files : null;
+        if (type === "drop" && files?.length) this.source.take(files[0]);
       });
-    this.grid.addEventListener("pointermove", (event) => this.point(event));
-    this.grid.addEventListener("pointerleave", () => this.look(null));
-    const figure = make("figure", { id: box.querySelector("figure")?.id || false }, this.root, ...(caption ? [caption] : []));
-    box.replaceChildren(figure);
-    this.panels();
-  }
-
-  /** One panel for the image, the measurement and each method that is ticked. */
-  panels() {
-    const names = ["Image", "Measurement", ...this.methods.filter((name) => this.ticked.has(name))];
-    this.canvases = new Map(names.map((name) =>
-      [name, make("canvas", { width: BACKING, height: BACKING, role: "img" })]));
-    this.captions = new Map(names.map((name) => [name, make("span", { class: "lab-value" })]));
-    this.grid.replaceChildren(...names.map((name) =>
-      make("div", { class: "lab-panel" }, this.canvases.get(name),
-        make("p", {}, make("strong", { text: title(name) }), " ", this.captions.get(name)))));
-    this.draw();
-    this.name();
-  }
-
-  /** The button says what a click fetches. */
-  name() {
-    const wanted = [...this.ticked].filter(isNetwork);
-    const bytes = wanted.length ? facts.runtime.bytes + wanted.reduce((n, key) => n + methods.get(key).bytes, 0) : 0;
-    this.button.textContent = `Reconstruct${bytes ? ` (fetches ${megabytes(bytes)} once)` : ""}`;
-    this.button.hidden = this.state.live;
-  }
-
-  // -- Image and measurement --
-
-  pick() {
-    if (this.menu.value === "own") this.choose(() => this.own);
-    else this.choose(() => readSample(facts.samples[this.menu.value].file));
-  }
-
-  take(file) {
-    this.choose(async () => {
-      this.own = await readFile(file);
-      this.menu.querySelector("[value=own]")?.remove();
-      this.menu.append(make("option", { value: "own", text: "Your image", selected: true }));
-      return this.own;
+    if (!this.addressed) return;
+    document.addEventListener("paste", ({ clipboardData }) => {
+      const [file] = clipboardData?.files ?? [];
+      if (file) this.source.take(file);
     });
+    window.addEventListener("hashchange", () => this.readAddress());
   }
 
-  /** Read an image, the newest one if several are asked for; a problem leaves the old one. */
-  async choose(read) {
-    const turn = (this.turn = (this.turn ?? 0) + 1);
-    try {
-      const { grey, note } = await read();
-      if (turn !== this.turn) return;
-      this.image = grey;
-      this.say(note, false, this.read);
-      this.set({});
-      this.start();
-    } catch (problem) {
-      if (turn === this.turn) this.say(problem.message, true, this.read);
-    }
+  fill() {
+    const refused = () => this.say("The browser allows no full screen here.");
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.root.requestFullscreen?.().catch(refused);
   }
 
-  say(text, problem = false, where = this.status) {
-    where.textContent = text;
+  say(/** @type {string} */ text, problem = false, where = this.status) {
+    if (where.textContent !== text) where.textContent = text;
     where.classList.toggle("lab-problem", problem);
   }
 
-  /** Change settings: a new measurement, whose reconstructions are not known yet. */
-  set(changes) {
-    Object.assign(this.state, changes);
-    this.sliders.forEach((show) => show());
-    if (!this.image) return;
-    const { length, angle, level, seed } = this.state;
-    this.taps = motionTaps(length, angle);
-    const y = blur(this.image, this.taps), e = gaussianNoise(y, level, seed);
-    this.measurement = y.map((value, i) => value + e[i]);
-    this.forget(...this.methods);
-    const differs = ["length", "angle", "level"].filter((name) => this.state[name] !== task[name]);
-    const words = differs.map((name) => (name === "level" ? "noise" : name)).join(" and ");
-    this.note.textContent = differs.length ? `The networks were trained at length ${task.length}, angle ${task.angle}°, `
-      + `noise ${task.level}. They do not know that the ${words} ${differs.length > 1 ? "are" : "is"} another now.` : "";
-  }
+  // -- Settings --
 
-  forget(...names) {
-    for (const name of names) this.results.delete(name);
-    this.run++;
-    this.draw();
-  }
-
-  // -- Reconstruction --
-
-  /** Reconstruct what is ticked and not known; called again meanwhile, the newest settings win. */
-  async start(click = false) {
-    if (click) this.state.live = true;
-    if (!this.state.live || !this.image) return;
-    this.name();
-    if (this.busy) return;
-    this.busy = true;
-    const times = [];
-    for (let key; (key = this.methods.find((m) => this.ticked.has(m) && !this.results.has(m))); ) {
-      const run = this.run;
-      this.say(`${title(key)} …`);
-      const answer = await this.ask(key);
-      this.progress.hidden = true;
-      if (answer.problem) {
-        this.say(`${title(key)} could not be run: ${answer.problem}. Check the connection, then press the button again.`,
-          true);
-        this.state.live = false;
-        this.name();
-        break;
-      }
-      if (run !== this.run) continue; // of an older measurement
-      this.results.set(key, answer.image);
-      times.push(`${title(key)} ${answer.seconds.toFixed(2)} s`);
-      this.say(`Computed here, in this page: ${times.join(", ")}.`);
-      this.draw();
-    }
-    this.busy = false;
-  }
-
-  /** The worker's answer for one method. */
-  ask(method) {
-    this.worker ??= new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-    const { taps, lambda } = this.classical(method);
-    const message = { method, y: this.measurement, taps, lambda };
-    if (isNetwork(method)) {
-      const { file, bytes } = methods.get(method), { script, glue, binary } = facts.runtime;
-      message.network = { url: address(file), bytes };
-      message.runtime = { script: address(script), glue: address(glue),
-        binary: { url: address(binary), bytes: facts.runtime.bytes } };
-    }
-    return new Promise((done) => {
-      this.worker.onerror = (event) => {
-        this.worker = null;
-        done({ problem: event.message || "its program could not be loaded" });
-      };
-      this.worker.onmessage = ({ data }) => {
-        if (data.total === undefined) return done(data);
-        Object.assign(this.progress, { hidden: false, max: data.total, value: data.loaded });
-        this.say(`${title(method)}: ${megabytes(data.loaded)} of ${megabytes(data.total)}`);
-      };
-      this.worker.postMessage(message);
+  /** Change settings; what they decide is computed before the next frame. */
+  set(/** @type {Partial<Settings>} */ changes) {
+    const old = this.settings;
+    this.settings = { ...old, ...changes };
+    if (this.settings.image !== old.image) this.source.choose(this.settings.image);
+    this.changed ||= MEASURED.some((name) => this.settings[name] !== old[name]);
+    this.controls.show(this.settings, this.live);
+    this.viewing.show(this.settings);
+    this.writeAddress();
+    this.request ??= requestAnimationFrame(() => {
+      this.request = undefined;
+      this.update();
     });
   }
 
-  /** Blur and parameter that a classical method is told: those of the training, or those that are set. */
-  classical(method) {
-    const { length, angle, level } = this.state.told ? this.state : task;
-    const distance = (studied) => Math.abs(Math.log(studied / Math.max(level, 1e-6)));
-    const nearest = Object.keys(facts.lambdas).sort((a, b) => distance(a) - distance(b))[0];
-    return { taps: motionTaps(length, angle), lambda: facts.lambdas[nearest][method] };
+  /** An image has been read. */
+  show(picture, image) {
+    this.picture = picture;
+    this.changed = true;
+    this.settings.image = image;
+    this.set({});
+  }
+
+  /** The page's address follows the settings of its first laboratory, when they rest. */
+  writeAddress() {
+    if (!this.addressed || !this.version) return;
+    clearTimeout(this.timer); // browsers limit how often the address may change
+    const write = () => history.replaceState(history.state, "", writeLink(this.settings));
+    this.timer = setTimeout(write, 300);
+  }
+
+  /** Take settings from the page's address. @returns {boolean} whether it has any */
+  readAddress() {
+    const known = { images: facts.samples.map(({ name }) => name), methods: this.offered };
+    const found = this.addressed && readLink(location.hash, known);
+    if (!found) return false;
+    let words = found.problem;
+    if (found.settings.image === "own" && !this.source.own) {
+      words += " The link was made with an image of its sender, which it does not carry.";
+      delete found.settings.image;
+    }
+    Object.assign(this.settings, found.settings);
+    this.changed = true;
+    this.source.choose(this.settings.image, words.trim());
+    this.root.scrollIntoView({ block: "nearest", behavior: "instant" });
+    return true;
+  }
+
+  async copy() {
+    const link = location.href.split("#")[0] + writeLink(this.settings);
+    const own = this.settings.image === "own" ? " It does not carry your image." : "";
+    try {
+      await navigator.clipboard.writeText(link);
+      this.say(`The link is on the clipboard.${own}`, false, this.read);
+    } catch { // not allowed, or no secure page
+      this.say(`Copy this link.${own} ${link}`, false, this.read);
+    }
+  }
+
+  /** The panels as a file, with the settings in words. */
+  async save() {
+    const { image, length, angle, level, show } = this.settings;
+    const scale = show === "errors" ? this.viewing.scale.textContent ?? "" : "";
+    const link = location.href.split("#")[0] + writeLink(this.settings);
+    const lines = [inWords(this.settings), scale, link];
+    const canvas = sheet(this.shown(), lines.filter(Boolean));
+    const name = `laboratory-${image}-${length}-pixels-${angle}-degrees-noise-${level}.png`;
+    if (!(await download(canvas, name))) this.say("The browser could not make the file.", true);
+  }
+
+  // -- Measurement and reconstructions --
+
+  /** Measure anew if anything has changed, ask for reconstructions, draw. */
+  update() {
+    if (!this.picture) return;
+    if (this.changed) this.measure(this.picture);
+    this.changed = false;
+    this.order();
+    this.draw();
+  }
+
+  measure(picture) {
+    const { length, angle, level, seed } = this.settings;
+    const before = this.measured.get(this.version);
+    if (before) before.left = performance.now();
+    const y = measure(picture.grey, motionTaps(length, angle), level, seed);
+    const version = ++this.version;
+    this.measured.set(version, { version, picture, y, psnr: NaN, ssim: NaN, left: 0 });
+    this.measured.delete(this.version - 100);
+    this.note.textContent = astray(this.settings);
+  }
+
+  /** The reader's click: from now on everything is computed. */
+  start() {
+    this.live = true;
+    this.ordered = "";
+    this.set({});
+  }
+
+  /** Methods whose newest result is not that of the settings. */
+  missing() {
+    const wanted = (key) => stamp(key, this.version, this.settings);
+    return this.settings.methods.filter((key) => this.results.get(key)?.stamp !== wanted(key));
+  }
+
+  /** Ask for what is missing, unless it has been asked for. */
+  order() {
+    const missing = this.missing(), now = this.measured.get(this.version);
+    const words = missing.map((key) => stamp(key, this.version, this.settings) + key).join();
+    if (!this.live || !now || words === this.ordered) return;
+    this.ordered = words;
+    const { y, picture, version } = now;
+    this.engine.order(missing, { y, truth: picture.grey, version }, this.settings);
+    this.report();
+  }
+
+  receive(result) {
+    const measured = this.measured.get(parseInt(result.stamp, 10));
+    if (!measured) return; // of a measurement long gone
+    this.results.set(result.method, { ...result, measured, given: performance.now() });
+    this.progress.hidden = true;
+    this.report();
+    this.draw();
+  }
+
+  /** Say what is being computed, or how long it took. */
+  report() {
+    if (!this.live) return;
+    const { methods } = this.settings, missing = this.missing();
+    const time = (key) => `${title(key)} ${this.results.get(key)?.seconds.toFixed(2)} s`;
+    if (missing.length) this.say(`Computing ${missing.map(title).join(", ")} …`);
+    else this.say(methods.length ? `Computed here: ${methods.map(time).join(", ")}.` : "");
+  }
+
+  follow(loaded, total) {
+    Object.assign(this.progress, { hidden: loaded >= total, max: total, value: loaded });
+    this.say(`Fetching ${megabytes(loaded)} of ${megabytes(total)} …`);
+  }
+
+  fail(method, words) {
+    this.live = false;
+    this.progress.hidden = true;
+    this.controls.show(this.settings, this.live);
+    this.say(`${title(method)} could not be run: ${words}. Check the connection, then press the `
+      + "button again.", true);
   }
 
   // -- Drawing --
 
-  /** Make the picture of every panel that has one, and say in words what it shows. */
+  /** The panels of the moment. */
+  shown() {
+    return this.scene.panels(this.measured.get(this.version), this.results, this.settings);
+  }
+
   draw() {
-    if (!this.image || !this.measurement) return;
-    const { errors } = this.state;
-    const images = new Map([["Image", this.image], ["Measurement", this.measurement], ...this.results]);
-    const distances = this.measurement.map((v, i) => Math.abs(v - this.image[i])).sort();
-    const bright = Math.max(0.02, distances[Math.floor(0.99 * distances.length)]);
-    this.scale.textContent = errors
-      ? `Distance to the image, on one scale: black 0, white ${bright.toFixed(2)} and more.`
-      : "Grey values from 0, black, to 1, white. A lens follows the pointer or the arrow keys.";
-    this.pictures = new Map();
-    for (const [name, canvas] of this.canvases) {
-      const image = images.get(name);
-      const value = image && name !== "Image" ? decibel(psnr(image, this.image)) : "";
-      this.captions.get(name).textContent = value;
-      const distance = errors && name !== "Image", white = distance ? bright : 1;
-      const words = [title(name), distance ? "error" : "", image ? value : "not computed yet"];
-      canvas.setAttribute("aria-label", words.filter(Boolean).join(", "));
-      canvas.parentElement.classList.toggle("lab-empty", !image);
-      if (!image) continue;
-      const pixels = new ImageData(SIDE, SIDE), grey = new Uint32Array(pixels.data.buffer);
-      for (let i = 0; i < image.length; i++) {
-        const value = (distance ? Math.abs(image[i] - this.image[i]) : image[i]) / white;
-        grey[i] = 0xff000000 | (0x10101 * Math.round(255 * Math.min(1, Math.max(0, value)))); // opaque grey
-      }
-      const picture = make("canvas", { width: SIDE, height: SIDE });
-      picture.getContext("2d").putImageData(pixels, 0, 0);
-      this.pictures.set(name, picture);
-    }
-    this.show();
-  }
-
-  /** Draw the pictures, and the lens where there is one. */
-  show() {
-    for (const [name, canvas] of this.canvases) {
-      const context = canvas.getContext("2d"), picture = this.pictures?.get(name);
-      context.clearRect(0, 0, BACKING, BACKING);
-      if (!picture) continue;
-      context.imageSmoothingEnabled = false;
-      context.drawImage(picture, 0, 0, BACKING, BACKING);
-      if (this.lens) this.magnify(context, picture);
-    }
-  }
-
-  magnify(context, picture) {
-    const [x, y] = this.lens.map((t) => t * BACKING), { side, zoom } = LENS;
-    const seen = side / (2 * zoom), corner = (t) => Math.min(SIDE - seen, Math.max(0, t / 2 - seen / 2));
-    const left = Math.min(BACKING - side, Math.max(0, x - side / 2)), top = Math.min(BACKING - side, Math.max(0, y - side / 2));
-    context.drawImage(picture, corner(x), corner(y), seen, seen, left, top, side, side);
-    context.strokeStyle = "#ffb000";
-    context.lineWidth = 4;
-    context.strokeRect(left, top, side, side);
-  }
-
-  look(lens) {
-    this.lens = lens;
-    cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => this.show());
-  }
-
-  point({ target, clientX, clientY }) {
-    if (target.tagName !== "CANVAS") return this.lens && this.look(null);
-    const { left, top, width, height } = target.getBoundingClientRect();
-    this.look([(clientX - left) / width, (clientY - top) / height]);
-  }
-
-  key(event) {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (event.key === "Escape") this.look(null);
-    if (!step) return;
-    event.preventDefault();
-    this.look((this.lens ?? [0.5, 0.5]).map((t, i) => Math.min(1, Math.max(0, t + step[i] / 32))));
+    const panels = this.shown(), large = this.settings.layout === "large";
+    this.panels.root.hidden = large;
+    this.large.root.hidden = !large;
+    if (large) this.large.show(panels, this.settings);
+    else this.panels.show(panels, this.settings.layout);
+    clearTimeout(this.clock); // ages grow
+    const aging = this.missing().some((key) => this.results.has(key));
+    if (aging) this.clock = setTimeout(() => this.draw(), 100);
   }
 }
 
-/** What a panel is called: the title of a method, or "Image" and "Measurement" themselves. */
-const title = (name) => methods.get(name)?.title ?? name;
-const megabytes = (bytes) => (bytes < 1e5 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
-const decibel = (value) => (value === Infinity ? "∞ dB" : `${value.toFixed(2)} dB`);
-
-export const labs = [...document.querySelectorAll(".lab")].map((box) => new Lab(box));
+const style = make("link", { rel: "stylesheet", href: new URL("lab.css", import.meta.url) });
+await new Promise((done) => {
+  style.onload = style.onerror = done;
+  document.head.append(style);
+});
+const boxes = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".lab")]);
+export const labs = boxes.map((box, k) => new Lab(box, k === 0));
+if (labs.length) {
+  const [{ root }] = labs;
+  addTries((settings) => {
+    labs[0].set(settings);
+    root.scrollIntoView({ block: "nearest" });
+  }, () => /** @type {HTMLElement} */ (root.querySelector(".lab-file")).click());
+}

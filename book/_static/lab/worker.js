@@ -1,28 +1,67 @@
-// Reconstructs beside the page, so that it stays responsive. One request at a time: {method, y, taps, lambda} for a
-// classical method, {method, y, network, runtime} for a network. The answer is {image, seconds} or {problem}; while
-// something is fetched, {loaded, total} in bytes are told.
-import { SIDE, tikhonov, totalVariation } from "./math.js";
+// Reconstructs beside the page, so that it stays responsive. The page sends an order: a
+// measurement and the jobs that it wants done with it. The newest order counts; what belongs to an
+// older one is left at the next opportunity, never queued. Answers are {method, stamp, image, psnr,
+// ssim, seconds} or {method, problem}; {loaded, total} in bytes while something is fetched; {idle}
+// when there is nothing left to do.
+import { CLASSICAL, dataStep, psnr, SIDE, ssim, tikhonovSteps } from "./math.js";
 
-const CLASSICAL = { Tikhonov: tikhonov, TV: totalVariation };
-const sessions = new Map();
+/**
+ * What is to be done with a measurement by one method; a stamp is equal for equal settings.
+ * @typedef {object} Job
+ * @property {string} method
+ * @property {string} stamp
+ * @property {number} rank lowest first; those from PATIENT on wait until the reader pauses
+ * @property {import("./math.js").Tap[]} [taps] of a method that is told the blur
+ * @property {number} [lambda]
+ * @property {{url: string, bytes: number}[]} [stages] of a network
+ * @property {{given: number, step: number}} [told] weights around a network that is told the blur
+ */
+/**
+ * @typedef {object} Order
+ * @property {number} id
+ * @property {import("./math.js").Image} y the measurement
+ * @property {import("./math.js").Image} truth
+ * @property {Job[]} jobs
+ * @property {{script: string, glue: string, binary: {url: string, bytes: number}}} runtime
+ */
+
+const PATIENT = 1;
+const PAUSE = 60; // milliseconds without a newer order after which a reader has paused
+const BREATH = 25; // milliseconds of JavaScript between two looks at the messages
+
+/** @type {any} ONNX Runtime, once it is there */
 let runtime = null;
+/** @type {Map<string, any[]>} method -> a session for each stage of a network */
+const sessions = new Map();
+/** @type {Order | null} */
+let order = null;
+let arrived = 0, working = false, turn = 0;
+/** @type {Map<string, {stamp: string, turn: number}>} what was done last by each method */
+const done = new Map();
+
+/** Let messages in. */
+const breathe = () => new Promise((go) => {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => go(undefined);
+  port2.postMessage(null);
+});
 
 /** A file as bytes, with its progress told. */
-async function download({ url, bytes }) {
+async function download({ url, bytes }, before = 0, total = bytes) {
   const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`the server answered ${answer.status} for ${url.split("/").pop()}`);
+  if (!answer.ok || !answer.body)
+    throw new Error(`the server answered ${answer.status} for ${url.split("/").pop()}`);
   const parts = [], reader = answer.body.getReader();
   for (let loaded = 0, part = await reader.read(); !part.done; part = await reader.read()) {
     parts.push(part.value);
     loaded += part.value.length;
-    postMessage({ loaded: Math.min(loaded, bytes), total: bytes });
+    postMessage({ loaded: before + Math.min(loaded, bytes), total });
   }
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/** ONNX Runtime, fetched once. Without the headers of an isolated page a browser allows it one thread only. */
-async function load({ script, glue, binary }) {
-  if (runtime) return;
+/** ONNX Runtime. Without the headers of an isolated page a browser allows it one thread only. */
+async function start({ script, glue, binary }) {
   const ort = await import(script);
   ort.env.wasm.wasmBinary = (await download(binary)).buffer;
   ort.env.wasm.wasmPaths = { mjs: glue, wasm: binary.url };
@@ -30,24 +69,91 @@ async function load({ script, glue, binary }) {
   runtime = ort;
 }
 
-async function reconstruct({ method, y, taps, lambda, network, runtime: files }) {
-  if (method in CLASSICAL) {
-    const start = performance.now();
-    return { image: CLASSICAL[method](y, taps, lambda), seconds: (performance.now() - start) / 1000 };
+/** The sessions of a network, fetched once. */
+async function prepare({ method, stages }) {
+  const known = sessions.get(method);
+  if (known) return known;
+  const total = stages.reduce((sum, { bytes }) => sum + bytes, 0), made = [];
+  let before = 0;
+  for (const stage of stages) {
+    const file = await download(stage, before, total);
+    made.push(await runtime.InferenceSession.create(file));
+    before += stage.bytes;
   }
-  await load(files);
-  if (!sessions.has(method)) sessions.set(method, await runtime.InferenceSession.create(await download(network)));
-  const start = performance.now();
-  const input = new runtime.Tensor("float32", Float32Array.from(y), [1, 1, SIDE, SIDE]);
-  const { x_hat } = await sessions.get(method).run({ y_delta: input });
-  const threads = runtime.env.wasm.numThreads;
-  return { image: Float64Array.from(x_hat.data), seconds: (performance.now() - start) / 1000, threads };
+  sessions.set(method, made);
+  return made;
 }
 
-addEventListener("message", async ({ data }) => {
-  try {
-    postMessage(await reconstruct(data));
-  } catch (error) {
-    postMessage({ problem: String(error?.message ?? error) });
+/** A network's answer, stage by stage: each takes tensors by name and adds its own. */
+async function* network(job, y) {
+  const { taps, told } = job, shape = [1, 1, SIDE, SIDE];
+  const given = Float32Array.from(told ? yield* tikhonovSteps(y, taps, told.given) : y);
+  const tensors = { y_delta: new runtime.Tensor("float32", given, shape) };
+  const stages = sessions.get(job.method) ?? [];
+  for (const [k, stage] of stages.entries()) {
+    if (k) yield;
+    const feeds = Object.fromEntries(stage.inputNames.map((name) => [name, tensors[name]]));
+    Object.assign(tensors, await stage.run(feeds));
   }
+  const x = Float64Array.from(tensors.x_hat.data);
+  return told ? yield* dataStep(x, y, taps, told.step) : x;
+}
+
+/** Do a job of an order, unless a newer order comes while there is a choice. */
+async function carryOut(job, mine) {
+  if (job.stages) {
+    if (!runtime) await start(mine.runtime);
+    await prepare(job);
+  }
+  const begin = performance.now();
+  const { y, truth } = mine;
+  const steps = job.stages ? network(job, y) : CLASSICAL[job.method](y, job.taps, job.lambda);
+  let last = begin, step = await steps.next();
+  while (!step.done) {
+    if ((job.stages && !job.told) || performance.now() - last > BREATH) {
+      await breathe();
+      if (order !== mine) return;
+      last = performance.now();
+    }
+    step = await steps.next();
+  }
+  const image = step.value, seconds = (performance.now() - begin) / 1000;
+  done.set(job.method, { stamp: job.stamp, turn: ++turn });
+  const threads = job.stages && runtime.env.wasm.numThreads;
+  const quality = { psnr: psnr(image, truth), ssim: ssim(image, truth) };
+  postMessage({ method: job.method, stamp: job.stamp, image, seconds, threads, ...quality });
+}
+
+/** The job of the newest order that comes next: lowest rank, then the one that waited longest. */
+function next() {
+  const open = (order?.jobs ?? []).filter((job) => done.get(job.method)?.stamp !== job.stamp);
+  const since = (/** @type {Job} */ job) => done.get(job.method)?.turn ?? 0;
+  return open.sort((a, b) => a.rank - b.rank || (a.rank < PATIENT ? since(a) - since(b) : 0))[0];
+}
+
+async function work() {
+  working = true;
+  for (let job = next(); job; job = next()) {
+    const mine = /** @type {Order} */ (order), wait = arrived + PAUSE - performance.now();
+    if (job.rank >= PATIENT && wait > 0) {
+      await new Promise((go) => setTimeout(go, Math.min(wait, 20)));
+      continue;
+    }
+    try {
+      await carryOut(job, mine);
+      await breathe();
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : `${error}`;
+      postMessage({ method: job.method, problem });
+      order = null;
+    }
+  }
+  working = false;
+  postMessage({ idle: true });
+}
+
+addEventListener("message", ({ data }) => {
+  order = data;
+  arrived = performance.now();
+  if (!working) work();
 });

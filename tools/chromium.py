@@ -1,0 +1,39 @@
+"""Where this machine has a Chromium, or a browser that is made of it."""
+
+import os
+import shutil
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge", "microsoft-edge")
+#: Where installers put it on macOS and Windows, which do not have it on the PATH.
+PLACES = (
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+    r"%ProgramFiles%\Google\Chrome\Application\chrome.exe",
+    r"%LocalAppData%\Google\Chrome\Application\chrome.exe",
+    r"%ProgramFiles(x86)%\Microsoft\Edge\Application\msedge.exe",
+)
+FLAGS = "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
+
+
+def find() -> str | None:
+    """Path of a Chromium: the one that ``CHROMIUM`` names, one on the PATH, or an installed one.
+
+    Returns:
+        None where there is none.
+    """
+    if named := os.environ.get("CHROMIUM"):
+        return named
+    on_path = (shutil.which(name) for name in NAMES)
+    installed = (path for path in map(os.path.expandvars, PLACES) if Path(path).is_file())
+    return next(filter(None, [*on_path, *installed]), None)
+
+
+def sentence(purpose: str) -> str:
+    """What to tell a reader whose machine has none."""
+    return (
+        f"{purpose} needs a Chromium, and none of {', '.join(NAMES)} was found. Install Chromium, "
+        "Chrome or Edge ('sudo apt install chromium' on Debian and Ubuntu), or let CHROMIUM name "
+        "its program, then repeat the command."
+    )
