@@ -60,11 +60,12 @@ def test_variants_are_what_they_say():
         trained.variant("VNet")
 
 
+@pytest.mark.parametrize("budget", trained.BUDGETS)
 @pytest.mark.parametrize("name", ["UNet", "ResidualUNet", "UNet, two poolings", "UNet, ranges"])
-def test_networks_of_studies_are_trained_alike_on_the_images_of_the_book(name):
-    base, found = NETWORKS[trained.variant(name).base].recipe, trained.recipe_of(name, 2)
+def test_networks_of_studies_are_trained_alike_on_the_images_of_the_book(name, budget):
+    base, found = NETWORKS[trained.variant(name).base].recipe, trained.recipe_of(name, 2, budget)
     assert found.data == base.data and found.model_args == base.model_args and found.seed == 2
-    assert all(getattr(found, setting) == value for setting, value in trained.SHORT.items())
+    assert all(getattr(found, setting) == value for setting, value in trained.BUDGETS[budget].items())
     assert found.steps // found.val_every == 12
 
 
@@ -108,7 +109,7 @@ def small(tmp_path, monkeypatch):
         data={"n_images": 2, "kind": "dead_leaves"}, val_images=1, val_every=2,
     )  # fmt: skip
     monkeypatch.setitem(NETWORKS, "ResCNN", Network("ResCNN", recipe, "cnn"))
-    monkeypatch.setattr(trained, "SHORT", {"steps": 2})
+    monkeypatch.setitem(trained.BUDGETS, "short", {"steps": 2})
     trained._images.cache_clear()
     trainings, train = [], training.train
     monkeypatch.setattr(
@@ -156,7 +157,7 @@ def test_a_network_is_trained_again_when_its_code_changes(
 def test_a_network_is_trained_again_for_another_task_recipe_or_precision(small, monkeypatch):
     monkeypatch.setenv("IPPY_PRECISION", "float32")
     trained.trained("ResCNN", 5)
-    monkeypatch.setattr(trained, "SHORT", {"steps": 1})
+    monkeypatch.setitem(trained.BUDGETS, "short", {"steps": 1})
     trained.trained("ResCNN", 5)
     assert len(small) == 2
     monkeypatch.setenv("IPPY_PRECISION", "bfloat16")

@@ -33,7 +33,8 @@ def small(tmp_path_factory):
     """Networks, images and recipes that take seconds; the real ones afterwards."""
     patch = pytest.MonkeyPatch()
     patch.setattr(measures, "N_TEST", 2)
-    patch.setattr(trained, "SHORT", {"steps": 12})
+    for budget in trained.BUDGETS:
+        patch.setitem(trained.BUDGETS, budget, {"steps": 12})
     patch.setenv("IPPY_CACHE", str(tmp_path_factory.mktemp("cache")))
     for key in SMALL:
         recipe = replace(

@@ -27,15 +27,15 @@ DEPTHS, KINDS = (8, 16, 32), ("plain", "residual", "scaled")
 #: The kinds that are trained.
 COMPARED = ("plain", "scaled")
 #: Channels of a layer.
-WIDTH = 32
+WIDTH = 16
 SEEDS = (0, 1, 2)
-_STEPS = 2000
+_STEPS = 1200
 RECIPE = Recipe(
     "DeepChain",
     {"width": WIDTH},
     steps=_STEPS,
-    batch_size=16,
-    crop=64,
+    batch_size=8,
+    crop=48,
     lr=1e-3,
     schedule="one_cycle",
     data={"n_images": 2000, "kind": "mixed", "version": 3},

@@ -80,15 +80,20 @@ class Subject:
         return Run(self.fields, partial(measure, self), depends, code, self.missing)
 
 
-def short(name: str, seed: int) -> Subject:
-    """A network of :mod:`ippy.studies.trained`, after a share of the full training."""
+def short(name: str, seed: int, budget: str = "short") -> Subject:
+    """A network of :mod:`ippy.studies.trained`, after a share of the full training.
+
+    Args:
+        name, seed: Network and seed.
+        budget: Key of :data:`ippy.studies.trained.BUDGETS`.
+    """
     variant = trained.variant(name)
     base = None if variant.base == name else variant.base
     fields = {"network": name, "base": base, **variant.settings(), "seed": seed}
     return Subject(
         {field: value for field, value in fields.items() if value is not None},
-        partial(trained.trained, name, seed),
-        trained.depends(name, seed),
+        partial(trained.trained, name, seed, budget),
+        trained.depends(name, seed, budget),
         trained.code(name),
     )
 

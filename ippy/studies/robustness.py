@@ -57,7 +57,7 @@ def _measure(subject: Subject) -> dict:
 
 def runs() -> list[Run]:
     """The UNet trained on one task or on ranges, every shipped network, the classical methods."""
-    subjects = [short(name, seed) for seed in SEEDS for name in ("UNet", "UNet, ranges")]
+    subjects = [short(name, seed, "brief") for seed in SEEDS for name in ("UNet", "UNet, ranges")]
     subjects += [shipped(name) for name in taught()]
     subjects += [classical(name) for name in CLASSICAL]
     knobs = (NOISE_LEVELS, ANGLES, LENGTHS, WORLDS)  # a curve has one value for each

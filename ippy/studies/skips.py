@@ -139,7 +139,7 @@ def _level(step: str, part: str) -> str | None:
 
 def runs() -> list[Run]:
     """The trained networks with every seed, then the shipped UNets."""
-    subjects = [short(name, seed) for seed in SEEDS for name in TRAINED]
+    subjects = [short(name, seed, "brief") for seed in SEEDS for name in TRAINED]
     subjects += [shipped(name) for name in taught("unet")]
     return [subject.run(_measure, SHIFTS, MARGIN) for subject in subjects]
 

@@ -29,7 +29,7 @@ from ippy.studies.shared import once
 from ippy.tasks import SHAPE, task_operator
 
 __all__ = [
-    "SHORT",
+    "BUDGETS",
     "VARIANTS",
     "UpBlockWithoutSkip",
     "Variant",
@@ -45,11 +45,19 @@ __all__ = [
     "version_of",
 ]
 
-#: How all networks of the studies are trained, whatever their full recipe is. Adam, since its steps
-#: can be recorded on a GPU, where 3,000 of them take a minute (and on one core of a CPU, an hour).
-SHORT: dict[str, Any] = {
-    "steps": 3000, "batch_size": 16, "crop": 64, "borders": True, "leak": 0.0,
-    "optimizer": "Adam", "optimizer_args": {"eps": 1e-7}, "lr": 4e-3, "rate_by_fan_in": True,
+#: How the networks of a study are trained, whatever their full recipe is. ``short`` is Adam, since
+#: its steps can be recorded on a GPU, where 3,000 of them take a minute (and on one core of a CPU,
+#: an hour); ``brief`` is the recipe of the UNets for some five minutes of one core.
+BUDGETS: dict[str, dict[str, Any]] = {
+    "short": {
+        "steps": 3000, "batch_size": 16, "crop": 64, "borders": True, "leak": 0.0,
+        "optimizer": "Adam", "optimizer_args": {"eps": 1e-7}, "lr": 4e-3, "rate_by_fan_in": True,
+    },
+    "brief": {
+        "steps": 780, "batch_size": 4, "crop": 64, "borders": True, "leak": 0.1,
+        "optimizer": "SOAP", "lr": 3e-3, "val_images": 16,
+        "optimizer_args": {"weight_decay": 0.0, "max_precondition_dim": 160},
+    },
 }  # fmt: skip
 NOISE_RANGE, ANGLE_RANGE, LENGTHS = (0.0, 0.1), (0.0, 90.0), (5, 7, 9, 11, 13)
 #: Validation images on which the channels are watched.
@@ -173,17 +181,17 @@ def ranges(seed: int) -> Callable[[int], tuple[Blurring, float]]:
     return draw
 
 
-def recipe_of(name: str, seed: int) -> Recipe:
-    """How a network of this name is trained: on the images of the book's, as :data:`SHORT` says."""
-    base = NETWORKS[variant(name).base].recipe
-    return replace(base, **SHORT, val_every=validations(SHORT["steps"]), seed=seed)
+def recipe_of(name: str, seed: int, budget: str = "short") -> Recipe:
+    """How a network of this name is trained: on the book's images, as :data:`BUDGETS` says."""
+    base, settings = NETWORKS[variant(name).base].recipe, BUDGETS[budget]
+    return replace(base, **settings, val_every=validations(settings["steps"]), seed=seed)
 
 
-def depends(name: str, seed: int) -> str:
+def depends(name: str, seed: int, budget: str = "short") -> str:
     """Hash of what is trained, how, and on what."""
     task = [NOISE_RANGE, ANGLE_RANGE, LENGTHS] if variant(name).ranges else []
     settings = variant(name).settings()
-    return identity(recipe_of(name, seed), settings, task, version_of(name))
+    return identity(recipe_of(name, seed, budget), settings, task, version_of(name))
 
 
 def version_of(name: str) -> int:
@@ -220,9 +228,9 @@ def _images(split: str, arguments: tuple) -> Tensor:
     return datasets.materialise(dataset)
 
 
-def _fit(name: str, seed: int) -> tuple[nn.Module, dict]:
+def _fit(name: str, seed: int, budget: str) -> tuple[nn.Module, dict]:
     """Train a network; its history says, too, which channels were active at each validation."""
-    recipe = recipe_of(name, seed)
+    recipe = recipe_of(name, seed, budget)
     clean = images("train", recipe.data["n_images"], recipe.data)
     val = images("val", recipe.val_images, recipe.data)
     task = ranges(seed) if variant(name).ranges else task_operator()
@@ -248,7 +256,7 @@ def _fit(name: str, seed: int) -> tuple[nn.Module, dict]:
 _BUSY: dict[str, threading.Lock] = {}
 
 
-def trained(name: str, seed: int) -> tuple[nn.Module, dict]:
+def trained(name: str, seed: int, budget: str = "short") -> tuple[nn.Module, dict]:
     """Network ``name`` after a share of its training, from the cache directory if it is there.
 
     What is kept there is used only while everything that decided it is as it was: recipe, task,
@@ -258,6 +266,7 @@ def trained(name: str, seed: int) -> tuple[nn.Module, dict]:
     Args:
         name: Key of :data:`VARIANTS` or of :data:`ippy.networks.NETWORKS`.
         seed: Seed of everything random.
+        budget: Key of :data:`BUDGETS`.
 
     Returns:
         The network in evaluation mode, where training puts networks, and its history, with the
@@ -265,11 +274,11 @@ def trained(name: str, seed: int) -> tuple[nn.Module, dict]:
     """
     device = training_device()
     precision = training.fast_path(device)["precision"]
-    tag = identity(depends(name, seed), sources.digest(*code(name)), precision)
+    tag = identity(depends(name, seed, budget), sources.digest(*code(name)), precision)
     path = paths.cache_dir() / "studies" / "networks" / f"{tag}.pt"
     with _BUSY.setdefault(tag, threading.Lock()):
         if not path.is_file():
-            model, history = _fit(name, seed)
+            model, history = _fit(name, seed, budget)
             state = {key: value.cpu() for key, value in model.state_dict().items()}
             file = io.BytesIO()
             torch.save({"state": state, "history": history}, file)
