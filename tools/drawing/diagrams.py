@@ -233,6 +233,7 @@ CHAPTERS = (
     ("Receptive fields", "what a network sees,", "uses, and needs"),
     ("UNet", "several scales at once,", "and what skips return"),
     ("UNet variants", "residual, attention,", "nested, volumes"),
+    ("Few-view CT", "streaks: where all", "three ideas meet"),
     ("Comparison", "quality, cost, failures,", "and which to choose"),
 )
 
