@@ -42,7 +42,7 @@ def plot_differences(
             raise ValueError(f"panel {title!r} has the rows {list(rows)}, expected {names}")
     size = (width, 1.1 + 0.38 * len(names))
     figure, axes = plt.subplots(
-        1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained"
+        1, len(panels), figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
     for axis, (title, rows) in zip(axes[0], panels.items(), strict=True):
         for row, (name, dots) in enumerate(rows.items()):
