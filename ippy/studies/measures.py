@@ -130,7 +130,8 @@ def shipped(key: str, operator: Operator | None = None) -> Subject:
             if None.
     """
     fields, found = {"network": key, "weights": "shipped"}, weights.WEIGHTS_DIR / f"{key}.pth"
-    task, code = TASKS[NETWORKS[key].recipe.task], (f"ippy.models.{NETWORKS[key].recipe.model}",)
+    task = TASKS[NETWORKS[key].recipe.task]
+    code: tuple[Callable | str, ...] = (f"ippy.models.{NETWORKS[key].recipe.model}",)
 
     def load() -> tuple[nn.Module, None]:
         model = weights.load(key)
