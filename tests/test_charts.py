@@ -12,7 +12,8 @@ matplotlib.use("Agg")
 
 def test_every_difference_is_a_dot_and_every_row_has_its_mean():
     leaves = {"A": [1.0, 2.0, 3.0], "B": [-1.0, 0.0, 4.0]}
-    figure = charts.plot_differences({"leaves": leaves, "thorax": leaves}, interval)
+    thorax = {"A": [10.0, 11.0], "B": [0.0, 1.0]}
+    figure = charts.plot_differences({"leaves": leaves, "thorax": thorax}, interval)
     assert [axis.get_title() for axis in figure.axes] == ["leaves", "thorax"]
     axis = figure.axes[0]
     dots = [line for line in axis.lines if line.get_marker() == "."]
