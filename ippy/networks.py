@@ -217,8 +217,9 @@ _DEEP = {
 
 def _cnn(name: str) -> Recipe:
     """The two CNNs start as PyTorch has it, since a chapter compares starts."""
-    steps = {"steps": 10_000, "batch_size": 16, "crop": 64}
-    return Recipe(name, _CNN, **_COMMON, **steps, borders=True, lr=2e-3)
+    return Recipe(
+        name, _CNN, **_COMMON, steps=10_000, batch_size=16, crop=64, borders=True, lr=2e-3
+    )
 
 
 _SQUARES: dict[str, Any] = {"steps": 18_000, "batch_size": 4, "crop": 64}

@@ -299,8 +299,9 @@ def show_windows(
                     f"a window of {side} pixels around {(row, column)} reaches over the edge of an "
                     f"image of {picture.shape}; choose a pixel further inside, or smaller windows"
                 )
-            frame = {"fill": False, "edgecolor": "C1", "linewidth": 1.2}
-            line[0].add_patch(plt.Rectangle((left - 0.5, top - 0.5), side, side, **frame))
+            corner = (left - 0.5, top - 0.5)
+            frame = plt.Rectangle(corner, side, side, fill=False, edgecolor="C1", linewidth=1.2)
+            line[0].add_patch(frame)
             axis.imshow(window, **style)
             ring = {"markerfacecolor": "none", "markeredgecolor": "C1", "markersize": 9}
             axis.plot(side // 2, side // 2, "o", **ring)

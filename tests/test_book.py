@@ -109,6 +109,7 @@ def test_bibliography_is_complete() -> None:
     assert set(REQUIRED_WORKS.split()) <= set(works)
     for key, work in works.items():
         venue = {"article": "journal", "inproceedings": "booktitle", "misc": "howpublished"}
+        venue["book"] = "publisher"
         assert work.type in venue, f"{key}: unexpected type @{work.type}"
         assert re.fullmatch(r"[a-z]+(19|20)\d\d[a-z]+", key), f"{key}: keys are author, year, word"
         assert work.persons.get("author"), f"{key}: no author"

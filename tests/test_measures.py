@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from ippy import models, training
-from ippy.networks import NETWORKS, Network, Recipe
+from ippy import models, tasks, training
+from ippy.networks import NETWORKS, Network, Recipe, taught
 from ippy.studies import (
     channels,
     comparison,
     measures,
+    robustness,
     skips,
     sources,
     starts,
@@ -323,3 +324,45 @@ def test_amplitude_is_one_for_the_truth_and_zero_without_a_vessel():
         assert values["without"] == [0] * len(values["without"])
     blind = comparison.vessels(lambda y_delta: plain)
     assert all(set(values["with"]) == {0} for values in blind.values())
+
+
+def test_a_network_that_is_told_the_blur_is_one_network_of_measurements():
+    shape = (32, 32)
+    y_delta = torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(0))
+    task, network = TASKS["told_deblurring"], models.SimpleUNet(base_ch=2).eval()
+    answers = []
+    for angle in (20.0, 60.0):
+        K = tasks.task_operator(shape, motion_angle=angle)
+        answers.append(measures.apply(measures.Told(network, K, task), y_delta))
+        with torch.no_grad():
+            expected = task.finish(K, y_delta, network(task.given(K, y_delta)))
+        torch.testing.assert_close(answers[-1], expected)
+    assert not torch.allclose(*answers, atol=1e-3), "it does not listen"
+
+
+def test_what_is_told_comes_after_what_is_taught():
+    assert measures.compared() == [*taught(), "TikhonovUNet"]
+
+
+def test_methods_are_told_each_setting(monkeypatch):
+    told = []
+
+    def method(name, K, level):
+        told.append((tuple(K.kernel.shape), level))
+        return lambda y_delta: y_delta
+
+    x = torch.rand(1, 1, 256, 256)
+    monkeypatch.setattr(robustness, "_told", method)
+    monkeypatch.setattr(robustness, "test_pairs", lambda n: (x, x))
+    monkeypatch.setattr(robustness, "_world", lambda world: x)
+    subject = replace(measures.classical("TV"), fields={"network": "TV", "told": True})
+    found = robustness._measure(subject)
+    assert [level for _, level in told[: len(robustness.NOISE_LEVELS)]] == list(
+        robustness.NOISE_LEVELS
+    )
+    assert len({shape for shape, _ in told}) == len(robustness.LENGTHS)
+    assert [len(found[knob]) for knob in ("noise", "angle", "length")] == [8, 11, 5]
+    assert "world" not in found
+    told.clear()
+    subject = replace(subject, fields={"network": "measurement"}, load=lambda: (lambda y: y, None))
+    assert len(robustness._measure(subject)["world"]) == len(robustness.WORLDS) and not told

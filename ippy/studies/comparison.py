@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ippy import evaluation, results
-from ippy.networks import taught
 from ippy.seeds import generator_for
 from ippy.studies.measures import (
     CLASSICAL,
@@ -13,6 +12,7 @@ from ippy.studies.measures import (
     Subject,
     apply,
     classical,
+    compared,
     facts,
     families,
     family,
@@ -153,6 +153,6 @@ def _own_parameters(method: str) -> dict[str, list[float]]:
 
 def runs() -> list[Run]:
     """Every shipped network, and the classical methods."""
-    runs = [shipped(name).run(_compare, H_EDGES, CONTRASTS) for name in taught()]
+    runs = [shipped(name).run(_compare, H_EDGES, CONTRASTS) for name in compared()]
     settings = (H_EDGES, CONTRASTS, _chosen_by_family())
     return runs + [classical(name).run(_compare, *settings) for name in CLASSICAL]

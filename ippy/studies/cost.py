@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ippy.networks import taught
-from ippy.studies.measures import Subject, apply, classical, shipped, test_pairs
+from ippy.studies.measures import Subject, apply, classical, compared, shipped, test_pairs
 from ippy.studies.runner import Run
 
 __all__ = ["REPEATS", "runs"]
@@ -33,6 +32,6 @@ def _cost(subject: Subject) -> dict:
 
 def runs() -> list[Run]:
     """Every network that has weights, and the classical methods."""
-    subjects = [shipped(name) for name in taught()]
+    subjects = [shipped(name) for name in compared()]
     subjects += [classical(name) for name in ("Tikhonov", "TV")]
     return [subject.run(_cost) for subject in subjects]

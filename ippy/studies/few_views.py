@@ -176,6 +176,7 @@ def runs() -> list[Run]:
     """The classical methods, the networks, and each network with a step towards the data."""
     settings = (N_TEST, N_FAMILY, N_AWAY, N_VIEWS, NOISE_LEVELS, CONTRASTS, VERSION, TASK.probe())
     images: tuple[Callable, ...] = tuple(GENERATORS[VERSION].values())
+    code: tuple[Callable | str, ...]
     found = []
     for name in METHODS:
         chosen = results.load(TASK.parameters)["chosen"][f"{TASK.noise_level:g}"].get(name)

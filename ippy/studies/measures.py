@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from ippy import datasets, evaluation, metrics, results, weights
 from ippy.datasets.phantoms import GENERATORS
-from ippy.networks import NETWORKS
+from ippy.networks import NETWORKS, taught
+from ippy.operators import Operator
 from ippy.studies import trained
 from ippy.studies.runner import Run, identity
 from ippy.studies.shared import once
-from ippy.tasks import NOISE_LEVEL, SHAPE, TASKS, measure, task_operator
+from ippy.tasks import NOISE_LEVEL, SHAPE, TASKS, Task, measure, task_operator
 
 __all__ = [
     "CLASSICAL",
@@ -27,8 +28,10 @@ __all__ = [
     "VERSION",
     "Method",
     "Subject",
+    "Told",
     "apply",
     "classical",
+    "compared",
     "facts",
     "families",
     "family",
@@ -80,6 +83,31 @@ class Subject:
         return Run(self.fields, partial(measure, self), depends, code, self.missing)
 
 
+class Told(nn.Module):
+    """A network with what its task does before and after it, as one network of measurements.
+
+    Args:
+        model: The network.
+        operator: The forward model that it is told.
+        task: Says what the network is given, and how its answer is finished.
+    """
+
+    def __init__(self, model: nn.Module, operator: Operator, task: Task) -> None:
+        super().__init__()
+        self.model, self.operator, self.task = model, operator, task
+
+    def forward(self, y_delta: Tensor) -> Tensor:
+        """Map measurements ``(N, 1, H, W)`` to reconstructions of the same shape."""
+        given = self.task.given(self.operator, y_delta)
+        return self.task.finish(self.operator, y_delta, self.model(given))
+
+
+def compared() -> list[str]:
+    """Keys of the networks that are compared on the book's blur: those taught, those told it."""
+    told = [key for key, network in NETWORKS.items() if network.recipe.task == "told_deblurring"]
+    return taught() + told
+
+
 def short(name: str, seed: int, budget: str = "short") -> Subject:
     """A network of :mod:`ippy.studies.trained`, after a share of the full training.
 
@@ -98,18 +126,31 @@ def short(name: str, seed: int, budget: str = "short") -> Subject:
     )
 
 
-def shipped(key: str) -> Subject:
-    """A network with the weights that come with the book."""
+def shipped(key: str, operator: Operator | None = None) -> Subject:
+    """A network with the weights that come with the book.
+
+    Args:
+        key: Key of a network whose measurements are blurred images.
+        operator: What a network is told that is given more than the measurement; the book's blur
+            if None.
+    """
     fields, found = {"network": key, "weights": "shipped"}, weights.WEIGHTS_DIR / f"{key}.pth"
-    code = (f"ippy.models.{NETWORKS[key].recipe.model}",)
+    task = TASKS[NETWORKS[key].recipe.task]
+    code: tuple[Callable | str, ...] = (f"ippy.models.{NETWORKS[key].recipe.model}",)
 
     def load() -> tuple[nn.Module, None]:
-        return weights.load(key).to(trained.training_device()), None
+        model = weights.load(key)
+        if not task.gives_measurement:
+            model = Told(model, operator or task_operator(), task)
+        return model.to(trained.training_device()), None
 
     if not found.is_file():
         missing = f"it has no weights; train them with 'python -m ippy train {key}'"
         return Subject(fields, load, "", code, missing)
-    return Subject(fields, load, weights.read_card(key)["sha256"][:12], code)
+    made = weights.read_card(key)["sha256"][:12]
+    if not task.gives_measurement:
+        made, code = identity(made, task.probe()), (*code, Told)
+    return Subject(fields, load, made, code)
 
 
 def classical(name: str) -> Subject:

@@ -147,8 +147,8 @@ def residual_block() -> str:
         844,
         232,
         "A plain and a residual block",
-        "Left, two convolutions, each behind a ReLU, map x to F of x. Right, the same two layers with an identity skip around "
-        "them, so that the block returns x plus F of x.",
+        "Left, two convolutions, each behind a ReLU, map x to F of x. Right, the same two layers "
+        "with an identity skip around them, so that the block returns x plus F of x.",
         *block_parts(0, False),
         '<path class="line" d="M372 40V200" stroke-dasharray="3 6"/>',
         *block_parts(388, True),
@@ -162,8 +162,8 @@ def residual_block_narrow() -> str:
         456,
         436,
         "A plain and a residual block",
-        "Above, two convolutions, each behind a ReLU, map x to F of x. Below, the same two layers with an identity skip "
-        "around them, so that the block returns x plus F of x.",
+        "Above, two convolutions, each behind a ReLU, map x to F of x. Below, the same two layers "
+        "with an identity skip around them, so that the block returns x plus F of x.",
         *block_parts(0, False),
         '<path class="line" d="M16 226H440" stroke-dasharray="3 6"/>',
         f'<g transform="translate(0 216)">{lower}</g>',
@@ -233,6 +233,7 @@ CHAPTERS = (
     ("Receptive fields", "what a network sees,", "uses, and needs"),
     ("UNet", "several scales at once,", "and what skips return"),
     ("UNet variants", "residual, attention,", "nested, volumes"),
+    ("Few-view CT", "streaks: where all", "three ideas meet"),
     ("Comparison", "quality, cost, failures,", "and which to choose"),
 )
 
