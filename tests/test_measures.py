@@ -64,9 +64,12 @@ def test_variants_are_what_they_say():
 @pytest.mark.parametrize("budget", trained.BUDGETS)
 @pytest.mark.parametrize("name", ["UNet", "ResidualUNet", "UNet, two poolings", "UNet, ranges"])
 def test_networks_of_studies_are_trained_alike_on_the_images_of_the_book(name, budget):
-    base, found = NETWORKS[trained.variant(name).base].recipe, trained.recipe_of(name, 2, budget)
+    found = trained.recipe_of(name, 2, budget)
+    base = NETWORKS[trained.variant(name).base].recipe
     assert found.data == base.data and found.model_args == base.model_args and found.seed == 2
-    assert all(getattr(found, setting) == value for setting, value in trained.BUDGETS[budget].items())
+    assert all(
+        getattr(found, setting) == value for setting, value in trained.BUDGETS[budget].items()
+    )
     assert found.steps // found.val_every == 12
 
 
