@@ -46,9 +46,6 @@ class Recipe:
         rate_by_fan_in: Whether layers with more than 288 inputs per output learn more slowly, in
             proportion; 288 is what a 3 x 3 layer of 32 channels has.
         warm_up: Part of the steps over which the learning rate rises.
-        leak: Slope of the negative side of every ReLU in the first step. It falls to 0 in the first
-            four fifths of the steps, so that no channel falls silent for good while the network
-            learns; the trained network has plain ReLUs.
         schedule: ``"one_cycle"`` (linear warm-up, cosine decay) or ``"constant"``.
         noise_level: Relative noise level of the measurements.
         data: Arguments of :class:`ippy.datasets.SyntheticDataset`, its size included.
@@ -76,7 +73,6 @@ class Recipe:
     lr: float = 1e-3
     rate_by_fan_in: bool = False
     warm_up: float = 0.1
-    leak: float = 0.0
     schedule: str = "one_cycle"
     noise_level: float = NOISE_LEVEL
     data: dict = field(default_factory=lambda: {"n_images": 2000, "kind": "mixed"})
@@ -102,8 +98,6 @@ class Recipe:
             raise ValueError("steps, batch_size, val_every and val_images must be at least 1")
         if not 0 < self.lr < 1:
             raise ValueError(f"lr is {self.lr}, expected a learning rate in (0, 1) such as 1e-3")
-        if not 0 <= self.leak < 1:
-            raise ValueError(f"leak is {self.leak}, expected a slope such as 0.1, or 0: none")
         if not 0 <= self.average < 1:
             raise ValueError(
                 f"average is {self.average}, expected a decay such as 0.999, or 0: none"
@@ -156,10 +150,6 @@ class Recipe:
             return self.lr * (step + 1) / warm
         return self.lr * 0.5 * (1 + cos(pi * (step - warm) / max(1, self.steps - warm)))
 
-    def leak_at(self, step: int) -> float:
-        """Slope of the negative side of ReLUs in step 0 … ``steps`` − 1."""
-        return self.leak * max(0.0, 1 - step / (0.8 * self.steps))
-
     def as_dict(self) -> dict:
         """The recipe as plain data, for cards and checkpoints."""
         return asdict(self)
@@ -198,20 +188,22 @@ _CNN = {"in_ch": 1, "out_ch": 1, "n_filters": 32}
 _UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
 
 # How the recipes were found is in the study ``recipe``. The UNets have one budget; they start as
-# the identity, with a signal at all levels. Sides of up to 160 are preconditioned: all but those
-# of the deepest level, which has few pixels and the largest sides.
+# the identity, with a signal at all levels. What a unit is given is never negative, so that all its
+# inputs share a direction, in which an optimiser that scales each weight alone leaps; SOAP with
+# sides up to those of the deepest level, and shorter steps for layers with many inputs, keep its
+# units from being pushed into silence. The decay keeps weights from growing in long training.
 _IMAGES = {"n_images": 2000, "kind": "mixed", "version": 3}
 _COMMON: dict[str, Any]
 _COMMON = {"data": _IMAGES, "val_images": 32, "quick_steps": 300}
-_SOAP = {"weight_decay": 0.0, "max_precondition_dim": 160}
+_SOAP = {"weight_decay": 0.1, "max_precondition_dim": 256, "precondition_frequency": 20}
 _DEEP: dict[str, Any]
 _DEEP = {
     **_COMMON,
     "val_every": 500,
     "optimizer": "SOAP",
     "optimizer_args": _SOAP,
-    "lr": 3e-3,
-    "leak": 0.1,
+    "lr": 4e-3,
+    "rate_by_fan_in": True,
 }
 
 

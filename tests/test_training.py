@@ -10,7 +10,6 @@ from torch import nn
 from ippy.operators import CTProjector, DownScaling
 from ippy.tasks import measure
 from ippy.training import MeasuredCrops, fast_path, optimizer_for, train
-from ippy.training.leak import Leak
 from ippy.training.optimizers import set_rate
 
 
@@ -130,50 +129,14 @@ def test_another_optimiser_is_named_or_made():
         fit(replace(RECIPE, optimizer="Adamant"))
 
 
-def test_a_run_with_soap_and_a_leak_goes_on_where_it_was(tmp_path):
+def test_a_run_with_soap_goes_on_where_it_was(tmp_path):
     soap = {"optimizer": "SOAP", "optimizer_args": {"max_precondition_dim": 40}}
-    recipe = replace(RECIPE, steps=30, val_every=1, leak=0.2, **soap)
+    recipe = replace(RECIPE, steps=30, val_every=1, **soap)
     model, history = fit(recipe)
     fit(recipe, checkpoint=tmp_path / "run.pt", callback=lambda step, *_: step == 17)
     resumed, again = fit(recipe, checkpoint=tmp_path / "run.pt", resume=True)
     assert same(resumed, model) and again["val_mse"] == history["val_mse"]
-    assert not same(model, fit(replace(recipe, leak=0.0))[0])
     assert not same(model, fit(replace(recipe, optimizer_args={"max_precondition_dim": 2}))[0])
-
-
-def test_a_silent_channel_learns_only_while_its_relu_leaks():
-    def change(leak):
-        """By how much the weights of a channel change that no input makes positive."""
-        recipe = replace(RECIPE, leak=leak)
-        model = recipe.build()
-        with torch.no_grad():
-            model.conv1.bias[0] = -100
-        before = model.conv1.weight[0].clone()
-        train(model, MeasuredCrops(IMAGES, K, recipe), recipe, fast=SLOW, progress=False)
-        return (model.conv1.weight[0] - before).abs().max()
-
-    assert change(0.0) == 0 < change(0.1)
-
-
-@pytest.mark.parametrize("slope", [0.25, torch.tensor(0.25)])
-def test_a_leak_reaches_every_relu_and_nothing_else(slope):
-    x = torch.tensor([-4.0, 2.0], requires_grad=True)
-    relus = (torch.relu, nn.functional.relu, nn.ReLU(), torch.Tensor.relu)
-    with Leak(slope):
-        leaking = [relu(x).tolist() for relu in relus]
-        assert x.abs().tolist() == [4.0, 2.0]
-        (gradient,) = torch.autograd.grad(torch.relu(x).sum(), x)
-    assert leaking == [[-1.0, 2.0]] * 4 and gradient.tolist() == [0.25, 1.0]
-    assert [relu(x).tolist() for relu in relus] == [[0.0, 2.0]] * 4
-
-
-def test_the_leak_falls_to_zero_before_the_end():
-    recipe = replace(RECIPE, steps=100, leak=0.1)
-    found = [recipe.leak_at(step) for step in range(100)]
-    assert found[0] == 0.1 and found == sorted(found, reverse=True)
-    assert found[40] == pytest.approx(0.05) and found[80:] == [0.0] * 20
-    with pytest.raises(ValueError, match="leak is 1.0, expected a slope such as 0.1"):
-        replace(RECIPE, leak=1.0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -50,13 +50,15 @@ __all__ = [
 #: an hour); ``brief`` is the recipe of the UNets for some five minutes of one core.
 BUDGETS: dict[str, dict[str, Any]] = {
     "short": {
-        "steps": 3000, "batch_size": 16, "crop": 64, "borders": True, "leak": 0.0,
+        "steps": 3000, "batch_size": 16, "crop": 64, "borders": True,
         "optimizer": "Adam", "optimizer_args": {"eps": 1e-7}, "lr": 4e-3, "rate_by_fan_in": True,
     },
     "brief": {
-        "steps": 780, "batch_size": 4, "crop": 64, "borders": True, "leak": 0.1,
-        "optimizer": "SOAP", "lr": 3e-3, "val_images": 16,
-        "optimizer_args": {"weight_decay": 0.0, "max_precondition_dim": 160},
+        "steps": 720, "batch_size": 4, "crop": 64, "borders": True,
+        "optimizer": "SOAP", "lr": 4e-3, "rate_by_fan_in": True, "val_images": 16,
+        "optimizer_args": {
+            "weight_decay": 0.1, "max_precondition_dim": 256, "precondition_frequency": 20,
+        },
     },
 }  # fmt: skip
 NOISE_RANGE, ANGLE_RANGE, LENGTHS = (0.0, 0.1), (0.0, 90.0), (5, 7, 9, 11, 13)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from ippy.training.batches import Batch
 from ippy.training.devices import PRECISIONS, fast_path
 from ippy.training.devices import accelerator as join
 from ippy.training.graphs import RecordedStep
-from ippy.training.leak import Leak
 from ippy.training.optimizers import optimizer_for, restore, set_rate
 
 __all__ = ["train"]
@@ -190,10 +189,7 @@ class _Run:
         self.memory = torch.channels_last if last else torch.contiguous_format
         low = self.fast["precision"] == "bfloat16"
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=low)
-        # the slope of ReLUs where it is negative; a recorded step reads it from a tensor
         gpu = self.device.type == "cuda"
-        self.slope = torch.zeros((), device=self.device) if gpu and recipe.leak else None
-        self.leaking: AbstractContextManager = nullcontext()
         # what a checkpoint holds
         self.network = self.accelerator.prepare(model.to(memory_format=self.memory))
         self.network.train()
@@ -250,7 +246,6 @@ class _Run:
             for t in batch
         ]
         set_rate(self.optimizer, self.recipe.learning_rate(step))
-        self._set_leak(self.recipe.leak_at(step))
         shapes = tuple(tuple(t.shape) for t in placed)
         if self.recordable and self.plain[shapes] >= 3 and shapes not in self.recorded:
             self.recorded[shapes] = RecordedStep(self._step, placed)
@@ -262,17 +257,9 @@ class _Run:
         if self.device.type == "cpu":  # elsewhere asking costs a wait: at every entry
             _require_finite(error.item(), step + 1)
 
-    def _set_leak(self, slope: float) -> None:
-        """The slope of ReLUs in the next step."""
-        if self.slope is not None:
-            self.slope.fill_(slope)
-            self.leaking = Leak(self.slope)
-        elif self.recipe.leak:
-            self.leaking = Leak(slope) if slope else nullcontext()
-
     def _step(self, given: Tensor, truth: Tensor, where: Tensor | None = None) -> Tensor:
         """Change the weights; the squared error before."""
-        with self.autocast, self.leaking:
+        with self.autocast:
             x_hat = self.network(given)
         x_hat = x_hat.to(self.dtype)
         scale: Tensor | float = 1.0
@@ -305,13 +292,10 @@ class _Run:
 
     @torch.no_grad()
     def validate(self, done: int, given: Tensor, truth: Tensor) -> float:
-        """Mean squared error over whole images, four at a time; noted in the history.
-
-        The network is taken as it is being trained, with the leak of the last step.
-        """
+        """Mean squared error over whole images, four at a time; noted in the history."""
         network = self.result.eval()
         parts = given.to(self.dtype).split(4)
-        with self.autocast, self.leaking:
+        with self.autocast:
             images = [
                 network(part.to(self.device).contiguous(memory_format=self.memory))
                 for part in parts
