@@ -214,7 +214,7 @@ def _cnn(name: str) -> Recipe:
     )
 
 
-_SQUARES: dict[str, Any] = {"steps": 18_000, "batch_size": 4, "crop": 64}
+_SQUARES: dict[str, Any] = {"steps": 9_000, "batch_size": 4, "crop": 64}
 
 
 def _unet(name: str) -> Recipe:
