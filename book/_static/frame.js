@@ -39,7 +39,9 @@ window.addEventListener("load", () => {
   if (all(".few-views").length) fetchScript("few_views.js", () => fewViews.mountAll());
   if (all(".selfcheck").length) fetchScript("selfcheck.js");
   // A page from the disk may not start the networks: its picture stays.
-  if (document.getElementById("lab-facts") && !onDisk) import(new URL("lab/lab.js", ownAddress));
+  const live = document.getElementById("lab-facts") && !onDisk;
+  if (live && all(".lab").length) import(new URL("lab/lab.js", ownAddress));
+  if (live && all(".inside").length) import(new URL("lab/inside.js", ownAddress));
 
   // Paper is white and cannot unfold anything; questions keep their answers to themselves.
   const questions = ".predict details, .selfcheck details";

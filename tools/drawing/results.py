@@ -8,8 +8,9 @@ import matplotlib.pyplot as plt
 import torch
 from torch import nn
 
-from ippy import datasets, evaluation, metrics, training, utilities
+from ippy import datasets, evaluation, metrics, plotting, training, utilities
 from ippy.images import sample_image
+from ippy.models.opened import OpenedUNet
 from ippy.operators import Blurring
 from ippy.receptive_field import effective
 from ippy.studies import few_views
@@ -92,6 +93,22 @@ def draw_inside_networks(y_delta: torch.Tensor) -> None:
     save(utilities.show_images(pair, width=4.5), "chapter_unet_variants")
 
 
+def draw_insides(y_delta: torch.Tensor) -> None:
+    """What stands in the place of the figures that look into networks where nothing runs."""
+    opened = OpenedUNet(trained("UNet"))
+    found = opened(y_delta, *torch.ones(len(opened.switches), 1))[1:]
+    maps = {name: strongest_map(h) for name, h in zip(opened.maps, found, strict=True)}
+    down, bottom, up = list(maps)[:3], list(maps)[3:4], list(maps)[:3:-1]
+    sides = ({name: maps[name] for name in names} for names in (down, bottom, up))
+    save(plotting.show_levels(*sides, width=6.5), "inside_unet", dpi=90)
+
+    opened = OpenedUNet(trained("AttentionUNet"))
+    found = opened(y_delta, *torch.ones(len(opened.switches), 1))
+    gates = {f"gate of level {k}": h for k, h in enumerate(reversed(found[-3:]), start=1)}
+    save(utilities.show_images({"measured": y_delta, **gates}, vmin=None, vmax=None, width=8.5),
+         "inside_gates", dpi=90)  # fmt: skip
+
+
 def draw_fields() -> None:
     """What a UNet uses of its field, beside the best linear filter of 31 pixels."""
     x = datasets.materialise(datasets.SyntheticDataset(64)).float() / 255
@@ -159,6 +176,7 @@ def main() -> None:
     draw_inside_networks(y_delta)
     draw_fields()
     draw_laboratories(x)
+    draw_insides(y_delta)
     draw_few_views()
 
 
