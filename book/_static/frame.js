@@ -36,7 +36,8 @@ window.addEventListener("load", () => {
   const onDisk = location.protocol === "file:"; // where a browser loads no modules
   if (all(".rf-explorer").length && onDisk) fetchScript("explorer/bundle.js", () => receptiveField.mountAll());
   else if (all(".rf-explorer").length) import(new URL("explorer/figure.js", ownAddress)).then((it) => it.mountAll());
-  if (all(".few-views").length) fetchScript("few_views.js", () => fewViews.mountAll());
+  if (all(".small-figure").length && onDisk) fetchScript("small/bundle.js", () => smallFigures.mountAll());
+  else if (all(".small-figure").length) import(new URL("small/figures.js", ownAddress)).then((it) => it.mountAll());
   if (all(".selfcheck").length) fetchScript("selfcheck.js");
   // A page from the disk may not start the networks: its picture stays.
   const live = document.getElementById("lab-facts") && !onDisk;
