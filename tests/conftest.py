@@ -162,16 +162,16 @@ def axe() -> str:
     return (packages / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
-def violations(page, axe: str) -> list[str]:
-    """What axe-core finds, one line for each rule."""
+def violations(page, axe: str, where: str = "html") -> list[str]:
+    """What axe-core finds, one line for each rule, in the parts of a page that a selector names."""
     page.evaluate(axe)
     passed, found = page.evaluate(
-        """async (runOnly) => {
-          const found = await axe.run(document, { runOnly, resultTypes: ["violations"] });
+        """async ([where, runOnly]) => {
+          const found = await axe.run(where, { runOnly, resultTypes: ["violations"] });
           const say = ({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`;
           return [found.passes.length, found.violations.map(say)];
         }""",
-        RULES,
+        [where, RULES],
     )
     assert passed > 10, "axe has looked at nothing"
     return found

@@ -112,6 +112,7 @@ export function movingWindow(pictures, start, moved = () => {}) {
       const step = keys[event.key];
       if (!step) return;
       event.preventDefault();
+      event.stopPropagation(); // slides would go on
       place([inside(state.at[0] + step[0] / 64), inside(state.at[1] + step[1] / 64)]);
     });
   }

@@ -65,7 +65,10 @@ export async function lambda(box) {
     version++;
     y = measure(x, TAPS, +noise.value, 1);
     measured.show(y);
-    for (const { key } of solvers) solve(key);
+    for (const { key, result, canvas } of solvers) {
+      if (!result) canvas.show(y); // until there is something better
+      solve(key);
+    }
   }
 
   update();
