@@ -272,6 +272,22 @@ def test_attention_lies_over_the_image(chromium, site, axe) -> None:
     page.close()
 
 
+def test_a_lost_connection_is_told_and_can_be_mended(chromium, site) -> None:
+    page = chromium.new_page()
+    page.route("**/lab/*.onnx", lambda route: route.abort())
+    page.goto(site + UNET)
+    button = page.locator(".inside .lab-start")
+    button.click()
+    page.wait_for_selector(".inside .lab-problem", timeout=60_000)
+    assert status(page).startswith("UNet could not be run: ") and button.is_enabled()
+    assert page.locator(".inside img").count() == 1, "the picture has gone"
+    page.unroute("**/lab/*.onnx")
+    button.click()
+    page.wait_for_selector(".apart-u", timeout=120_000)
+    assert page.locator(".inside .lab-problem").count() == 0
+    page.close()
+
+
 def test_without_a_server_the_picture_stays(chromium, site) -> None:
     page, errors = chromium.new_page(), []
     page.on("pageerror", lambda error: errors.append(str(error)))
