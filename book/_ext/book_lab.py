@@ -27,6 +27,8 @@ from sphinx.util.docutils import SphinxDirective
 from ippy import results, tasks, weights
 from ippy.files import atomic_write
 from ippy.images import SAMPLES, sample_image
+from ippy.models import SimpleUNet
+from ippy.models.opened import OpenedUNet
 from ippy.networks import GROUPS, NETWORKS, Network
 
 #: The laboratory blurs images, so it offers networks of these tasks, with what its page does around
@@ -37,6 +39,8 @@ AROUND: dict[str, dict] = {
 }
 WEB = Path(__file__).resolve().parents[1] / "_web"
 CACHE = weights.WEIGHTS_DIR.parent / "_build" / "web"
+#: Part of the names of exported files: raise it when the same weights are exported otherwise.
+FORM = "opened"
 #: Files of ONNX Runtime, and names under which every web host knows what they are.
 RUNTIME = {
     "script": ("ort.wasm.min.mjs", "ort.js"),
@@ -139,19 +143,26 @@ def onnx_files(key: str, folder: Path) -> list[Path]:
 
     A large network comes as several files, its stages. They are named by the weight file's hash,
     made if they are not in ``folder``, and take the place of the network's older files there.
+
+    A UNet also takes its factors, which are ones in the laboratory, and returns its maps, which
+    nobody asks for there: the same files serve the figures that take it apart.
     """
-    name = f"{key}-{weights.read_card(key)['sha256'][:12]}"
+    name = f"{key}-{weights.read_card(key)['sha256'][:12]}-{FORM}"
     if not (folder / f"{name}-0.onnx").is_file():  # which is written last
         import torch
 
         for old in folder.glob(f"{key}-*.onnx"):
             old.unlink()
+        model, switches, more = weights.load(key).eval(), [], []
+        if isinstance(model, SimpleUNet):
+            model = OpenedUNet(model).eval()
+            switches, more = model.switches, [*model.maps, *model.gates]
         with contextlib.redirect_stdout(io.StringIO()):  # it tells its steps
             program = torch.onnx.export(
-                weights.load(key).eval(),
-                (torch.zeros(1, 1, *tasks.SHAPE),),
-                input_names=["y_delta"],
-                output_names=["x_hat"],
+                model,
+                (torch.zeros(1, 1, *tasks.SHAPE), *(torch.ones(1) for _ in switches)),
+                input_names=["y_delta", *switches],
+                output_names=["x_hat", *more],
                 verbose=False,
             )
         stages = [stage.SerializeToString() for stage in split(program.model_proto)]
@@ -245,7 +256,8 @@ def add_lab(app: Sphinx) -> None:
 
 def tell_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Give a page with a lab what its script has to know."""
-    if app.lab and 'data-offers="' in context.get("body", ""):
+    body = context.get("body", "")
+    if app.lab and ('data-offers="' in body or 'data-inside="' in body):
         facts = json.dumps(app.lab).replace("<", "\\u003c")
         context["body"] += f'<script type="application/json" id="lab-facts">{facts}</script>'
 

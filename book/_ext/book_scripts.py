@@ -1,7 +1,8 @@
 """Local Sphinx extension: scripts of pages for readers who open the book from their disk.
 
 The scripts are ES modules, which browsers load from a server only. What works without one, the
-receptive-field explorer, is also bundled into one classic script by esbuild, which npm brings.
+receptive-field explorer and the small figures, is also bundled into classic scripts by esbuild,
+which npm brings.
 Without npm a page from the disk keeps its picture.
 """
 
@@ -15,7 +16,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 #: Module whose exports a bundle offers -> name of the global object that then has them.
-BUNDLES = {"explorer/figure.js": "receptiveField"}
+BUNDLES = {"explorer/figure.js": "receptiveField", "small/figures.js": "smallFigures"}
 logger = logging.getLogger(__name__)
 
 

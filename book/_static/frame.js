@@ -36,10 +36,13 @@ window.addEventListener("load", () => {
   const onDisk = location.protocol === "file:"; // where a browser loads no modules
   if (all(".rf-explorer").length && onDisk) fetchScript("explorer/bundle.js", () => receptiveField.mountAll());
   else if (all(".rf-explorer").length) import(new URL("explorer/figure.js", ownAddress)).then((it) => it.mountAll());
-  if (all(".few-views").length) fetchScript("few_views.js", () => fewViews.mountAll());
+  if (all(".small-figure").length && onDisk) fetchScript("small/bundle.js", () => smallFigures.mountAll());
+  else if (all(".small-figure").length) import(new URL("small/figures.js", ownAddress)).then((it) => it.mountAll());
   if (all(".selfcheck").length) fetchScript("selfcheck.js");
   // A page from the disk may not start the networks: its picture stays.
-  if (document.getElementById("lab-facts") && !onDisk) import(new URL("lab/lab.js", ownAddress));
+  const live = document.getElementById("lab-facts") && !onDisk;
+  if (live && all(".lab").length) import(new URL("lab/lab.js", ownAddress));
+  if (live && all(".inside").length) import(new URL("lab/inside.js", ownAddress));
 
   // Paper is white and cannot unfold anything; questions keep their answers to themselves.
   const questions = ".predict details, .selfcheck details";

@@ -96,7 +96,7 @@ window.addEventListener("load", () => {
     show(whole() < 0.75 ? 1 : whole(), 0, 0);
   };
   all(".bd-article figure img").forEach((image) => {
-    if (image.closest("a, .lab, .rf-explorer, .few-views")) return;
+    if (image.closest("a, .lab, .inside, .rf-explorer, .small-figure")) return;
     const opener = Object.assign(document.createElement("button"), { type: "button", className: "zoom" });
     opener.setAttribute("aria-label", `Enlarge: ${image.alt}`);
     const shown = image.closest("picture") ?? image;

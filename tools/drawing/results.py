@@ -1,15 +1,20 @@
 """Pictures of results for the README and the first page: ``python tools/drawing/results.py``."""
 
+import base64
 import functools
+import io
 from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
-from ippy import datasets, evaluation, metrics, training, utilities
+from ippy import datasets, evaluation, metrics, plotting, training, utilities
 from ippy.images import sample_image
+from ippy.models.opened import OpenedUNet
 from ippy.operators import Blurring
 from ippy.receptive_field import effective
 from ippy.studies import few_views
@@ -19,6 +24,26 @@ from ippy.tasks import KERNEL, TASKS, few_view_projector, measure, task_operator
 matplotlib.use("Agg")
 IMGS = Path(__file__).resolve().parents[2] / "imgs"
 ZOOM = (104, 56, 64)
+PIECE = IMGS.parent / "book" / "_static" / "small" / "thorax.js"
+PIECE_MODULE = """// A piece of the thorax phantom, 128 of its 256 pixels along each side, as a
+// picture in text: pages that are opened from a disk may not read the pixels of a file. Written by
+// tools/drawing/results.py.
+import { make, pen } from "../lab/dom.js";
+
+export const CROP = 128; // pixels of a side
+export const PIECE = "data:image/png;base64,"
+%s;
+
+/** Its grey values in [0, 1], row by row. @returns {Promise<Float64Array>} */
+export async function thorax() {
+  const image = make("img", { src: PIECE });
+  await image.decode();
+  const canvas = make("canvas", { width: CROP, height: CROP }), context = pen(canvas);
+  context.drawImage(image, 0, 0);
+  const { data } = context.getImageData(0, 0, CROP, CROP);
+  return Float64Array.from({ length: CROP * CROP }, (_, i) => data[4 * i] / 255);
+}
+"""
 
 
 def save(figure, name: str, dpi: int = 110) -> None:
@@ -92,6 +117,22 @@ def draw_inside_networks(y_delta: torch.Tensor) -> None:
     save(utilities.show_images(pair, width=4.5), "chapter_unet_variants")
 
 
+def draw_insides(y_delta: torch.Tensor) -> None:
+    """What stands in the place of the figures that look into networks where nothing runs."""
+    opened = OpenedUNet(trained("UNet"))
+    found = opened(y_delta, *torch.ones(len(opened.switches), 1))[1:]
+    maps = {name: strongest_map(h) for name, h in zip(opened.maps, found, strict=True)}
+    down, bottom, up = list(maps)[:3], list(maps)[3:4], list(maps)[:3:-1]
+    sides = ({name: maps[name] for name in names} for names in (down, bottom, up))
+    save(plotting.show_levels(*sides, width=6.5), "inside_unet", dpi=90)
+
+    opened = OpenedUNet(trained("AttentionUNet"))
+    found = opened(y_delta, *torch.ones(len(opened.switches), 1))
+    gates = {f"gate of level {k}": h for k, h in enumerate(reversed(found[-3:]), start=1)}
+    save(utilities.show_images({"measured": y_delta, **gates}, vmin=None, vmax=None, width=8.5),
+         "inside_gates", dpi=90)  # fmt: skip
+
+
 def draw_fields() -> None:
     """What a UNet uses of its field, beside the best linear filter of 31 pixels."""
     x = datasets.materialise(datasets.SyntheticDataset(64)).float() / 255
@@ -130,6 +171,41 @@ def draw_laboratories(x: torch.Tensor) -> None:
     save(utilities.show_images(three, zoom=ZOOM, width=6.5), "lab_residual")
 
 
+def write_piece(x: torch.Tensor) -> None:
+    """The piece of a phantom that small figures compute with, also in pages from a disk."""
+    piece = x[0, 0, 48:176, 16:144].mul(255).round().byte().numpy()
+    file = io.BytesIO()
+    Image.fromarray(piece).save(file, "PNG", optimize=True)
+    text = base64.b64encode(file.getvalue()).decode()
+    lines = [f'  + "{text[k : k + 92]}"' for k in range(0, len(text), 92)]
+    PIECE.write_text(PIECE_MODULE % "\n".join(lines), encoding="utf-8")
+
+
+def draw_small_figures(x: torch.Tensor) -> None:
+    """What stands in the place of the small figures where there are no scripts."""
+    x_piece, K = x[..., 48:176, 16:144], task_operator((128, 128))
+    kernel = F.pad(K.kernel, (12, 12, 12, 12)) / K.kernel.max()
+    transfer = torch.fft.fftshift(K.transfer_function((128, 128)).abs())
+    pictures = {"kernel": kernel, "|H|": transfer, "blurred": K(x_piece)}
+    save(utilities.show_images(pictures, width=6.5), "drag_kernel", dpi=90)
+
+    y_delta = measure(x_piece, K)
+    pictures = {"measured": y_delta}
+    pictures |= {name: solve(y_delta) for name, solve in evaluation.baselines(K).items()}
+    save(utilities.show_images(pictures, width=6.5), "drag_lambda", dpi=90)
+
+    task, scan = TASKS["few_view"], few_view_projector()
+    sinogram, truth = task.measured(few_views.test_pictures("thorax")[1:2], scan)
+    faults = {"motion blur": measure(truth, task_operator()), "streaks": scan.fbp(sinogram)}
+    window, panels = slice(94, 119), {}
+    for name, image in faults.items():
+        panels |= {name: image, f"{name}, seen": image[..., window, window]}
+    figure = utilities.show_images(panels, width=8)
+    for axis in figure.axes[::2]:
+        axis.add_patch(plt.Rectangle((93.5, 93.5), 25, 25, fill=False, edgecolor="C1", lw=1.5))
+    save(figure, "drag_window", dpi=90)
+
+
 def draw_few_views() -> None:
     """What stands in the place of the figure of views where there are no scripts; a card."""
     task, K = TASKS["few_view"], few_view_projector()
@@ -159,6 +235,9 @@ def main() -> None:
     draw_inside_networks(y_delta)
     draw_fields()
     draw_laboratories(x)
+    draw_insides(y_delta)
+    write_piece(x)
+    draw_small_figures(x)
     draw_few_views()
 
 

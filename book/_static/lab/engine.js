@@ -13,6 +13,7 @@ import { motionTaps } from "./math.js";
  * @property {number} psnr
  * @property {number} ssim
  * @property {number} threads
+ * @property {Record<string, import("./maps.js").Channels>} [maps] of a network that is taken apart
  */
 /**
  * Who is told what: a result, bytes of a download, a problem in words, the end of all work.
@@ -42,7 +43,7 @@ function classical(method, settings) {
 }
 
 /** Stages of a network, and the blur if it is told that. */
-function network(method, { length, angle }) {
+export function network(method, { length, angle }) {
   const { files = [], told } = methods.get(method) ?? {};
   const stages = files.map(({ name, bytes }) => ({ url: address(name), bytes }));
   return told ? { stages, told, taps: motionTaps(length, angle) } : { stages };
@@ -87,13 +88,23 @@ export class Engine {
    * @param {import("./settings.js").Settings} settings
    */
   order(wanted, { y, truth, version }, settings) {
-    this.worker ??= this.start();
     const jobs = wanted.map((method) => ({
       method,
       stamp: stamp(method, version, settings),
       rank: rank(method),
       ...(isNetwork(method) ? network : classical)(method, settings),
     }));
+    this.send(jobs, y, truth);
+  }
+
+  /**
+   * Send jobs to the worker in place of all that are not done yet.
+   * @param {import("./worker.js").Job[]} jobs
+   * @param {Image} y
+   * @param {Image} truth
+   */
+  send(jobs, y, truth) {
+    this.worker ??= this.start();
     const { script, glue, binary, bytes } = facts.runtime;
     const runtime = {
       script: address(script),

@@ -14,6 +14,7 @@ import { download, sheet } from "./save.js";
 import { Scene } from "./scene.js";
 import { readLink, writeLink } from "./settings.js";
 import { Source } from "./source.js";
+import { styled } from "./style.js";
 import { addTries } from "./tries.js";
 
 /** @typedef {import("./settings.js").Settings} Settings */
@@ -284,11 +285,7 @@ class Lab {
   }
 }
 
-const style = make("link", { rel: "stylesheet", href: new URL("lab.css", import.meta.url) });
-await new Promise((done) => {
-  style.onload = style.onerror = done;
-  document.head.append(style);
-});
+await styled("lab.css");
 const boxes = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".lab")]);
 export const labs = boxes.map((box, k) => new Lab(box, k === 0));
 if (labs.length) {

@@ -65,6 +65,7 @@ export class Lens {
     if (event.key === "Escape" && this.at) this.move(null);
     if (!step || !(event.target === event.currentTarget)) return;
     event.preventDefault();
+    event.stopPropagation(); // slides would go on
     const [x, y] = this.at ?? [0.5, 0.5];
     this.move([inside(x + step[0] / 32), inside(y + step[1] / 32)]);
   }

@@ -1,6 +1,7 @@
 // What the lab computes without a network: blur, noise, errors and the classical reconstructions.
 // The formulas are those of ippy.operators, ippy.utilities, ippy.metrics and ippy.classical; tests
-// compare them. Images are square arrays of SIDE x SIDE grey values in [0, 1], row by row.
+// compare them. Images are square arrays of grey values in [0, 1], row by row; those of the
+// laboratory have SIDE x SIDE pixels, as ssim wants them.
 
 /** @typedef {Float64Array} Image */
 /** @typedef {[number, number, number]} Tap row, column and weight, counted from the centre */
@@ -43,12 +44,13 @@ export const mirrored = (taps) => taps.map(([row, column, weight]) => [-row, -co
  * @param {Tap[]} taps
  * @param {Image} [y] where the result goes
  */
-export function blur(x, taps, y = new Float64Array(SIDE * SIDE)) {
+export function blur(x, taps, y = new Float64Array(x.length)) {
+  const side = Math.sqrt(x.length);
   y.fill(0);
   for (const [row, column, weight] of taps) {
-    const from = Math.max(0, column), to = SIDE + Math.min(0, column);
-    for (let i = Math.max(0, row); i < SIDE + Math.min(0, row); i++) {
-      const target = i * SIDE, source = (i - row) * SIDE - column;
+    const from = Math.max(0, column), to = side + Math.min(0, column);
+    for (let i = Math.max(0, row); i < side + Math.min(0, row); i++) {
+      const target = i * side, source = (i - row) * side - column;
       for (let j = from; j < to; j++) y[target + j] += weight * x[source + j];
     }
   }
@@ -96,8 +98,8 @@ export function measure(x, taps, level, seed) {
 
 /**
  * Peak signal-to-noise ratio in decibel for grey values in [0, 1]; Infinity for equal images.
- * @param {Image} a
- * @param {Image} b
+ * @param {ArrayLike<number>} a
+ * @param {ArrayLike<number>} b
  */
 export function psnr(a, b) {
   let sum = 0;
@@ -150,20 +152,20 @@ export function ssim(a, b) {
 }
 
 /** Differences to the next row (first half) and column (second half); none at the last. */
-function gradient(x, g = new Float64Array(2 * SIDE * SIDE)) {
-  const n = x.length;
+function gradient(x, g = new Float64Array(2 * x.length)) {
+  const n = x.length, side = Math.sqrt(n);
   for (let i = 0; i < n; i++) {
-    g[i] = i + SIDE < n ? x[i + SIDE] - x[i] : 0;
-    g[n + i] = (i + 1) % SIDE ? x[i + 1] - x[i] : 0;
+    g[i] = i + side < n ? x[i + side] - x[i] : 0;
+    g[n + i] = (i + 1) % side ? x[i + 1] - x[i] : 0;
   }
   return g;
 }
 
-function gradientAdjoint(g, x = new Float64Array(SIDE * SIDE)) {
-  const n = x.fill(0).length;
+function gradientAdjoint(g, x = new Float64Array(g.length / 2)) {
+  const n = x.fill(0).length, side = Math.sqrt(n);
   for (let i = 0; i < n; i++) {
-    if (i + SIDE < n) (x[i] -= g[i]), (x[i + SIDE] += g[i]);
-    if ((i + 1) % SIDE) (x[i] -= g[n + i]), (x[i + 1] += g[n + i]);
+    if (i + side < n) (x[i] -= g[i]), (x[i + side] += g[i]);
+    if ((i + 1) % side) (x[i] -= g[n + i]), (x[i + 1] += g[n + i]);
   }
   return x;
 }

@@ -20,10 +20,10 @@ const columns = (/** @type {number} */ count) => (count <= 4 ? 2 : count <= 6 ? 
 const HELP = "Images. Arrow keys move a lens over all of them, Escape removes it.";
 
 export class Panels {
-  /** @param {import("./lens.js").Lens} lens */
-  constructor(lens) {
+  /** @param {import("./lens.js").Lens} lens @param {string} [help] what its keys do */
+  constructor(lens, help = HELP) {
     this.lens = lens;
-    const names = { class: "lab-panels", role: "group", tabindex: 0, "aria-label": HELP };
+    const names = { class: "lab-panels", role: "group", tabindex: 0, "aria-label": help };
     this.root = make("div", names);
     lens.listen(this.root);
     /** @type {Map<string, ReturnType<Panels["part"]>>} */

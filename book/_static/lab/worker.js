@@ -3,6 +3,7 @@
 // older one is left at the next opportunity, never queued. Answers are {method, stamp, image, psnr,
 // ssim, seconds} or {method, problem}; {loaded, total} in bytes while something is fetched; {idle}
 // when there is nothing left to do.
+import { pick } from "./maps.js";
 import { CLASSICAL, dataStep, psnr, SIDE, ssim, tikhonovSteps } from "./math.js";
 
 /**
@@ -15,6 +16,9 @@ import { CLASSICAL, dataStep, psnr, SIDE, ssim, tikhonovSteps } from "./math.js"
  * @property {number} [lambda]
  * @property {{url: string, bytes: number}[]} [stages] of a network
  * @property {{given: number, step: number}} [told] weights around a network that is told the blur
+ * @property {Record<string, number>} [factors] of the switches of a network; they are 1 elsewhere
+ * @property {Record<string, number[] | null>} [maps] of a network that is taken apart: its maps ->
+ * the channels that are wanted; null: those that vary most
  */
 /**
  * @typedef {object} Order
@@ -60,8 +64,8 @@ async function download({ url, bytes }, before = 0, total = bytes) {
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/** ONNX Runtime. Without the headers of an isolated page a browser allows it one thread only. */
-async function start({ script, glue, binary }) {
+/** Load ONNX Runtime. Without the headers of an isolated page it has one thread only. */
+async function load({ script, glue, binary }) {
   const ort = await import(script);
   ort.env.wasm.wasmBinary = (await download(binary)).buffer;
   ort.env.wasm.wasmPaths = { mjs: glue, wasm: binary.url };
@@ -84,17 +88,58 @@ async function prepare({ method, stages }) {
   return made;
 }
 
-/** A network's answer, stage by stage: each takes tensors by name and adds its own. */
-async function* network(job, y) {
-  const { taps, told } = job, shape = [1, 1, SIDE, SIDE];
+/**
+ * A run of a network, and how far it has come.
+ * @typedef {object} Run
+ * @property {import("./math.js").Image} y
+ * @property {Job} job
+ * @property {Record<string, any>} tensors
+ * @property {number} done how many stages
+ */
+
+/**
+ * The last run of a network that is taken apart: after a switch was moved, only the stages from
+ * that switch on have to run again.
+ * @type {Run | null}
+ */
+let kept = null;
+
+/** What a run may begin with. @returns {Run} */
+function begin(job, y, stages) {
+  const old = kept, fresh = { y, job, tensors: {}, done: 0 };
+  if (!old || !job.maps || old.job.method !== job.method) return fresh;
+  if (y.some((value, i) => value !== old.y[i])) return fresh;
+  const factor = (/** @type {Job} */ { factors }, name) => factors?.[name] ?? 1;
+  const turned = ({ inputNames }) =>
+    inputNames.some((name) => factor(job, name) !== factor(old.job, name));
+  const first = stages.findIndex(turned);
+  return { ...old, job, done: Math.min(old.done, first < 0 ? stages.length : first) };
+}
+
+/**
+ * A network's answer, stage by stage: each takes tensors by name and adds its own.
+ * @param {Job} job
+ * @param {import("./math.js").Image} y
+ * @param {Record<string, any>} more what goes with the answer: the maps that were asked for
+ */
+async function* network(job, y, more) {
+  const { taps = [], told, factors = {}, maps = {} } = job, shape = [1, 1, SIDE, SIDE];
   const given = Float32Array.from(told ? yield* tikhonovSteps(y, taps, told.given) : y);
-  const tensors = { y_delta: new runtime.Tensor("float32", given, shape) };
-  const stages = sessions.get(job.method) ?? [];
-  for (const [k, stage] of stages.entries()) {
-    if (k) yield;
-    const feeds = Object.fromEntries(stage.inputNames.map((name) => [name, tensors[name]]));
-    Object.assign(tensors, await stage.run(feeds));
+  const stages = sessions.get(job.method) ?? [], run = begin(job, y, stages);
+  if (job.maps) kept = run;
+  const { tensors } = run;
+  tensors.y_delta = new runtime.Tensor("float32", given, shape);
+  const factor = (name) => new runtime.Tensor("float32", [factors[name] ?? 1], [1]);
+  for (; run.done < stages.length; run.done++) {
+    if (run.done) yield;
+    const stage = stages[run.done], later = stages.slice(run.done + 1);
+    const feeds = stage.inputNames.map((name) => [name, tensors[name] ?? factor(name)]);
+    const wanted = stage.outputNames.filter((name) => name === "x_hat" || name in maps ||
+      later.some(({ inputNames }) => inputNames.includes(name)));
+    Object.assign(tensors, await stage.run(Object.fromEntries(feeds), wanted));
   }
+  const picked = Object.entries(maps).map(([name, which]) => [name, pick(tensors[name], which)]);
+  if (job.maps) more.maps = Object.fromEntries(picked);
   const x = Float64Array.from(tensors.x_hat.data);
   return told ? yield* dataStep(x, y, taps, told.step) : x;
 }
@@ -102,13 +147,13 @@ async function* network(job, y) {
 /** Do a job of an order, unless a newer order comes while there is a choice. */
 async function carryOut(job, mine) {
   if (job.stages) {
-    if (!runtime) await start(mine.runtime);
+    if (!runtime) await load(mine.runtime);
     await prepare(job);
   }
-  const begin = performance.now();
-  const { y, truth } = mine;
-  const steps = job.stages ? network(job, y) : CLASSICAL[job.method](y, job.taps, job.lambda);
-  let last = begin, step = await steps.next();
+  const start = performance.now();
+  const { y, truth } = mine, more = {};
+  const steps = job.stages ? network(job, y, more) : CLASSICAL[job.method](y, job.taps, job.lambda);
+  let last = start, step = await steps.next();
   while (!step.done) {
     if ((job.stages && !job.told) || performance.now() - last > BREATH) {
       await breathe();
@@ -117,11 +162,12 @@ async function carryOut(job, mine) {
     }
     step = await steps.next();
   }
-  const image = step.value, seconds = (performance.now() - begin) / 1000;
+  const image = step.value, seconds = (performance.now() - start) / 1000;
   done.set(job.method, { stamp: job.stamp, turn: ++turn });
   const threads = job.stages && runtime.env.wasm.numThreads;
   const quality = { psnr: psnr(image, truth), ssim: ssim(image, truth) };
-  postMessage({ method: job.method, stamp: job.stamp, image, seconds, threads, ...quality });
+  const { method, stamp } = job;
+  postMessage({ method, stamp, image, seconds, threads, ...quality, ...more });
 }
 
 /** The job of the newest order that comes next: lowest rank, then the one that waited longest. */

@@ -25,7 +25,7 @@ const shift = (slide, from, to) => {
     if (from.localName === "ol") to.start -= 1;
   }
   const [last] = parts;
-  if (!isHigh(slide) || !last || !last.matches(CONTAINERS) || last.matches(".lab, .rf")) return;
+  if (!isHigh(slide) || !last || !last.matches(CONTAINERS) || last.matches(".lab, .inside, .rf, .small-figure")) return;
   const inside = [...last.children].filter((part) => !part.matches(".admonition-title"));
   if (!inside.length || (inside.length === 1 && !inside[0].matches(CONTAINERS))) return;
   const copy = emptied(last);
@@ -54,7 +54,7 @@ const shrink = (slide) => {
     const inner = part.querySelector("table, mjx-container") ?? part;
     if (inner.scrollWidth > part.clientWidth + 1) part.style.zoom = Math.max(0.6, part.clientWidth / inner.scrollWidth);
   }
-  if (!isHigh(slide) || slide.querySelector(".lab, .rf")) return;
+  if (!isHigh(slide) || slide.querySelector(".lab, .inside, .rf, .small-figure")) return;
   const zoom = Math.max(0.6, HEIGHT / slide.scrollHeight);
   Object.assign(slide.style, { zoom, width: `${WIDTH / zoom}px`, maxHeight: `${HEIGHT / zoom}px` });
 };
