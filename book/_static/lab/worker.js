@@ -22,7 +22,7 @@ import { CLASSICAL, dataStep, psnr, SIDE, ssim, tikhonovSteps } from "./math.js"
  * @property {import("./math.js").Image} y the measurement
  * @property {import("./math.js").Image} truth
  * @property {Job[]} jobs
- * @property {{script: string, glue: string, binary: {url: string, bytes: number}}} runtime
+ * @property {{script: string, glue: string, binary: {url: string, bytes: number}, threads: number}} runtime
  */
 
 const PATIENT = 1;
@@ -60,12 +60,12 @@ async function download({ url, bytes }, before = 0, total = bytes) {
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/** ONNX Runtime. Without the headers of an isolated page a browser allows it one thread only. */
-async function start({ script, glue, binary }) {
+/** ONNX Runtime. */
+async function start({ script, glue, binary, threads }) {
   const ort = await import(script);
   ort.env.wasm.wasmBinary = (await download(binary)).buffer;
   ort.env.wasm.wasmPaths = { mjs: glue, wasm: binary.url };
-  ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+  ort.env.wasm.numThreads = threads;
   runtime = ort;
 }
 
