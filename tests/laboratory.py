@@ -35,7 +35,8 @@ const encode = (array) => {
   for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
   return btoa(text);
 };
-const math = await import(new URL("../_static/lab/math.js", location.href).href);
+const module = (name) => import(new URL(`../_static/lab/${name}.js`, location.href).href);
+const math = await module("math"), lab = { ...(await module("facts")), ...(await module("engine")) };
 """  # noqa: E501
 
 

@@ -49,6 +49,20 @@ export function network(method, { length, angle }) {
   return told ? { stages, told, taps: motionTaps(length, angle) } : { stages };
 }
 
+/**
+ * Threads of a network. Threads wait for each other at every layer, so that on a core which is busy
+ * elsewhere one more of them costs more than it brings: one core is left to the page. A browser
+ * allows one thread only unless the host isolates the page.
+ */
+export const threads = (isolated = crossOriginIsolated, cores = navigator.hardwareConcurrency) =>
+  isolated ? Math.max(1, Math.min(4, cores - 1)) : 1;
+
+/** Where the worker finds ONNX Runtime, and how it uses it. */
+export function runtime() {
+  const { script, glue, binary, bytes } = facts.runtime, url = address(binary);
+  return { script: address(script), glue: address(glue), binary: { url, bytes }, threads: threads() };
+}
+
 /** What has to be equal for a result to be that of the settings. */
 export function stamp(method, version, settings) {
   return isNetwork(method) ? `${version}` : `${version} ${settings.told}`;
@@ -105,12 +119,6 @@ export class Engine {
    */
   send(jobs, y, truth) {
     this.worker ??= this.start();
-    const { script, glue, binary, bytes } = facts.runtime;
-    const runtime = {
-      script: address(script),
-      glue: address(glue),
-      binary: { url: address(binary), bytes },
-    };
-    this.worker.postMessage({ id: ++this.orders, y, truth, jobs, runtime });
+    this.worker.postMessage({ id: ++this.orders, y, truth, jobs, runtime: runtime() });
   }
 }

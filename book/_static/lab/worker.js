@@ -26,7 +26,7 @@ import { CLASSICAL, dataStep, psnr, SIDE, ssim, tikhonovSteps } from "./math.js"
  * @property {import("./math.js").Image} y the measurement
  * @property {import("./math.js").Image} truth
  * @property {Job[]} jobs
- * @property {{script: string, glue: string, binary: {url: string, bytes: number}}} runtime
+ * @property {{script: string, glue: string, binary: {url: string, bytes: number}, threads: number}} runtime
  */
 
 const PATIENT = 1;
@@ -64,12 +64,12 @@ async function download({ url, bytes }, before = 0, total = bytes) {
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/** Load ONNX Runtime. Without the headers of an isolated page it has one thread only. */
-async function load({ script, glue, binary }) {
+/** Load ONNX Runtime. */
+async function load({ script, glue, binary, threads }) {
   const ort = await import(script);
   ort.env.wasm.wasmBinary = (await download(binary)).buffer;
   ort.env.wasm.wasmPaths = { mjs: glue, wasm: binary.url };
-  ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+  ort.env.wasm.numThreads = threads;
   runtime = ort;
 }
 
