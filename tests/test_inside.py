@@ -18,17 +18,14 @@ pytestmark = pytest.mark.slow
 UNET, VARIANTS = "/book/unet.html", "/book/unet_variants.html"
 
 RUN = """
-const facts = JSON.parse(document.getElementById("lab-facts").textContent), { runtime } = facts;
-const address = (name) => new URL(`../lab/${name}`, location.href).href;
+const { address, facts, runtime } = lab;
 const worker = new Worker(new URL("../_static/lab/worker.js", location.href), { type: "module" });
-const files = { script: address(runtime.script), glue: address(runtime.glue),
-  binary: { url: address(runtime.binary), bytes: runtime.bytes } };
 const network = facts.networks.find(({ key }) => key === given.key), found = [];
 const stages = network.files.map(({ name, bytes }) => ({ url: address(name), bytes }));
 for (const [turn, { y, factors, maps }] of given.jobs.entries()) {
   const image = decode(given.images[y]);
   const jobs = [{ method: given.key, stamp: `${turn}`, rank: 0, stages, factors, maps }];
-  worker.postMessage({ id: turn, y: image, truth: image, runtime: files, jobs });
+  worker.postMessage({ id: turn, y: image, truth: image, runtime: runtime(), jobs });
   const answer = await new Promise((done) => {
     worker.onmessage = ({ data }) => data.method && done(data);
     worker.onerror = (event) => done({ problem: event.message });
