@@ -60,7 +60,8 @@ export const threads = (isolated = crossOriginIsolated, cores = navigator.hardwa
 /** Where the worker finds ONNX Runtime, and how it uses it. */
 export function runtime() {
   const { script, glue, binary, bytes } = facts.runtime, url = address(binary);
-  return { script: address(script), glue: address(glue), binary: { url, bytes }, threads: threads() };
+  const files = { script: address(script), glue: address(glue), binary: { url, bytes } };
+  return { ...files, threads: threads() };
 }
 
 /** What has to be equal for a result to be that of the settings. */

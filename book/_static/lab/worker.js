@@ -21,12 +21,20 @@ import { CLASSICAL, dataStep, psnr, SIDE, ssim, tikhonovSteps } from "./math.js"
  * the channels that are wanted; null: those that vary most
  */
 /**
+ * Where ONNX Runtime is, and how it is used.
+ * @typedef {object} Runtime
+ * @property {string} script
+ * @property {string} glue
+ * @property {{url: string, bytes: number}} binary
+ * @property {number} threads
+ */
+/**
  * @typedef {object} Order
  * @property {number} id
  * @property {import("./math.js").Image} y the measurement
  * @property {import("./math.js").Image} truth
  * @property {Job[]} jobs
- * @property {{script: string, glue: string, binary: {url: string, bytes: number}, threads: number}} runtime
+ * @property {Runtime} runtime
  */
 
 const PATIENT = 1;
