@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -138,6 +139,20 @@ def test_citations_resolve(path: Path) -> None:
     for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", prose(path)):
         for key in keys.split(","):
             assert key.strip() in known, f"{key.strip()!r} is not in references.bib"
+
+
+LABEL = re.compile(r"^\(([\w-]+)\)=|^:(?:label|name): ([\w-]+)|\$\$ \(([\w-]+)\)", re.M)
+
+
+def test_every_label_stands_once_in_the_book() -> None:
+    found: Counter[str] = Counter()
+    for path in PAGES:
+        found.update(next(filter(None, groups)) for groups in LABEL.findall(prose(path)))
+        if path.suffix == ".ipynb":
+            named = (cell.metadata.get("mystnb", {}).get("figure") for cell in cells(path, "code"))
+            found.update(figure["name"] for figure in named if figure)
+    assert {"sec-unet-dead", "eq-unet-cost", "fig-unet", "ex-unet-idea"} <= set(found)
+    assert [label for label, times in found.items() if times > 1] == []
 
 
 @each_page
