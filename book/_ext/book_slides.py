@@ -39,6 +39,7 @@ PAGE = """<!doctype html>
 <link rel="icon" href="../_static/logo.svg">
 <link rel="stylesheet" href="reveal/reset.css"><link rel="stylesheet" href="reveal/reveal.css">
 <link rel="stylesheet" href="../_static/pygments.css">
+<link rel="stylesheet" href="../_static/look.css">
 <link rel="stylesheet" href="../_static/custom.css">
 <link rel="stylesheet" href="../_static/slides/slides.css">
 <script>window.MathJax = {mathjax}</script>

@@ -232,9 +232,11 @@ CHAPTERS = (
     ("Residual learning", "learn the correction,", "as a target and as a block"),
     ("Receptive fields", "what a network sees,", "uses, and needs"),
     ("UNet", "several scales at once,", "and what skips return"),
-    ("UNet variants", "residual, attention,", "nested, volumes"),
+    ("UNet variants", "residual, attention,", "nested"),
+    ("UNet in 3-D", "one axis more, and", "a problem of memory"),
     ("Few-view CT", "streaks: where all", "three ideas meet"),
     ("Comparison", "quality, cost, failures,", "and which to choose"),
+    ("Playground", "the networks run in", "the page: your image"),
 )
 
 
@@ -270,7 +272,7 @@ def logo() -> str:
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64" width="64" height="64">\n'
         "  <title>Learned image reconstruction</title>\n"
         "  <desc>Three bars, the layers of a network, and an arc that leads around them.</desc>\n"
-        '  <rect x="1" y="1" width="62" height="62" rx="13" fill="#1b5e93" stroke="#7db7e8"/>\n'
+        '  <rect x="1" y="1" width="62" height="62" rx="13" fill="#1b5e93" stroke="#86bdea"/>\n'
         f'  <g fill="#fff">{bars}</g>\n'
         '  <path d="M8 42V27Q8 15 20 15H44Q56 15 56 27V34" fill="none" stroke="#ffc98a" '
         'stroke-width="4" stroke-linecap="round"/>\n'

@@ -249,6 +249,78 @@ def convolution() -> str:
     )
 
 
+# -- The front page -------------------------------------------------------------------------------
+
+
+def photograph(image: Tensor, scale: float, **attributes: str) -> str:
+    """An image (H, W) in [0, 1] as JPEG, ``scale`` times as large."""
+    file = io.BytesIO()
+    grey = (image * 255).round().clamp(0, 255).to(torch.uint8)
+    Image.fromarray(grey.numpy()).save(file, "JPEG", quality=88, optimize=True)
+    data, (high, wide) = base64.b64encode(file.getvalue()).decode(), image.shape
+    named = "".join(f' {name}="{value}"' for name, value in attributes.items())
+    return (
+        f'<image{named} width="{wide * scale:g}" height="{high * scale:g}" '
+        f'href="data:image/jpeg;base64,{data}"/>'
+    )
+
+
+def front(blurred: Sequence[Tensor], measured: Tensor, reconstructed: Tensor) -> str:
+    """An image is blurred step by step, noise comes, and a line sweeps across and undoes it.
+
+    Where all is still, the left half is reconstructed and the right half as measured.
+
+    Args:
+        blurred: The true image, then the image under ever longer blurs, each (H, W) in [0, 1].
+        measured, reconstructed: What the network gets, and what it makes of it.
+    """
+    high, wide = measured.shape
+    scale = 688 / wide
+    width, height = 688, round(high * scale)
+    # seconds: the truth, each longer blur, the measurement, the sweep, the reconstruction
+    shown = [1.6] + [0.22] * (len(blurred) - 1) + [1.3]
+    ends = [sum(shown[: i + 1]) for i in range(len(shown))]
+    sweep, total = (ends[-1], ends[-1] + 1.6), ends[-1] + 1.6 + 2.6
+
+    def percent(seconds: float) -> str:
+        return f"{100 * seconds / total:.4g}%"
+
+    rules = ""
+    for i, end in enumerate(ends[:-1]):  # the measurement, the last, lies below the others
+        begin = f"{percent(ends[i - 1])} {{ opacity: 1 }} " if i else ""
+        rules += (
+            f"@keyframes front{i} {{ 0% {{ opacity: {int(not i)} }} {begin}"
+            f"{percent(end)}, 100% {{ opacity: 0 }} }}\n"
+            f"#still:not(:target) ~ .b{i} {{ animation: front{i} {total:g}s step-end infinite }}\n"
+        )
+    turn = f"{total:g}s linear infinite"
+    rules += (
+        f"@keyframes wipe {{ 0%, {percent(sweep[0])} {{ clip-path: inset(0 100% 0 0) }} "
+        f"{percent(sweep[1])}, 100% {{ clip-path: inset(0 0 0 0) }} }}\n"
+        f"@keyframes line {{ 0%, {percent(sweep[0])} {{ transform: translateX(-4px) }} "
+        f"{percent(sweep[1])}, 100% {{ transform: translateX({width}px) }} }}\n"
+        f"#still:not(:target) ~ .wipe {{ animation: wipe {turn} }}\n"
+        f"#still:not(:target) ~ .line {{ animation: line {turn} }}\n"
+    )
+    style = (
+        ".b { opacity: 0 } .wipe { clip-path: inset(0 50% 0 0) }\n"
+        f".line {{ stroke: #ffb077; stroke-width: 3; transform: translateX({width / 2:g}px) }}\n"
+        f"@media screen and (prefers-reduced-motion: no-preference) {{\n{rules}}}"
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" role="img">\n'
+        "  <title>Blur and reconstruction</title>\n"
+        "  <desc>A chest phantom is blurred more and more and becomes noisy; then a line moves "
+        "across it and leaves the reconstruction of a UNet behind.</desc>\n"
+        f'<style>\n{style}\n</style>\n<g id="still"/>\n'
+        + photograph(measured, scale)
+        + "".join(photograph(b, scale, **{"class": f"b b{i}"}) for i, b in enumerate(blurred))
+        + photograph(reconstructed, scale, **{"class": "wipe"})
+        + f'<path class="line" d="M0 0V{height}"/>\n</svg>\n'
+    )
+
+
 #: File -> the function that draws it.
 MOVING = {
     "convolution.svg": convolution,

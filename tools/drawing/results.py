@@ -9,6 +9,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
+from moving import front
 from PIL import Image
 from torch import nn
 
@@ -24,6 +25,8 @@ from ippy.tasks import KERNEL, TASKS, few_view_projector, measure, task_operator
 matplotlib.use("Agg")
 IMGS = Path(__file__).resolve().parents[2] / "imgs"
 ZOOM = (104, 56, 64)
+#: Rows and columns of the phantom on the first page.
+FRONT = slice(72, 168), slice(32, 224)
 PIECE = IMGS.parent / "book" / "_static" / "small" / "thorax.js"
 PIECE_MODULE = """// A piece of the thorax phantom, 128 of its 256 pixels along each side, as a
 // picture in text: pages that are opened from a disk may not read the pixels of a file. Written by
@@ -225,11 +228,26 @@ def draw_few_views() -> None:
     save(utilities.show_images(pair, width=4.5), "chapter_few_view")
 
 
+def draw_front(x: torch.Tensor, y_delta: torch.Tensor) -> None:
+    """The moving picture of the first page: a piece of the phantom that is blurred and repaired."""
+    rows, columns = FRONT
+
+    def piece(image: torch.Tensor) -> torch.Tensor:
+        return image[0, 0, rows, columns]
+
+    blurs = [Blurring((256, 256), **(KERNEL | {"kernel_size": side})) for side in (3, 5, 7, 9)]
+    blurred = [piece(x), *(piece(blur(x)) for blur in blurs)]
+    repaired = evaluation.reconstruct(trained("UNet"), y_delta)
+    drawing = front(blurred, piece(y_delta), piece(repaired))
+    (IMGS / "front.svg").write_text(drawing, encoding="utf-8", newline="\n")
+
+
 @torch.no_grad()
 def main() -> None:
     """Draw the result, and one picture for each chapter."""
     x = sample_image("thorax")
     y_delta = measure(x, task_operator())
+    draw_front(x, y_delta)
     draw_result(x, y_delta)
     draw_division(x)
     draw_inside_networks(y_delta)
