@@ -465,6 +465,21 @@ def test_reference_has_every_public_name() -> None:
     assert "$" not in page, "a formula that is not typeset"
 
 
+def test_reference_has_every_module() -> None:
+    page = (BOOK / "api.md").read_text(encoding="utf-8")
+    listed = re.findall(r"automodule:: (\S+)", page)
+    assert len(listed) == len(set(listed))
+    package = ROOT / "ippy"
+    found = {f"ippy.{path.stem}" for path in package.glob("*.py")}
+    found |= {f"ippy.{path.parent.name}" for path in package.glob("*/__init__.py")}
+    found |= {f"ippy.studies.{path.stem}" for path in (package / "studies").glob("*.py")}
+    # pictures, the command line, what studies keep in memory; names of other modules
+    found -= {"ippy.__init__", "ippy.studies.__init__", "ippy.samples", "ippy.__main__"}
+    found -= {"ippy.studies.shared", "ippy.utilities", "ippy.first_edition"}
+    assert found <= set(listed), found - set(listed)
+    assert "`ippy.utilities`" in page
+
+
 def test_table_of_weights_is_that_of_the_cards() -> None:
     stored = (paths.WEIGHTS / "README.md").read_text(encoding="utf-8")
     assert stored == report.weights_table(), "renew it: python -m ippy weights table"

@@ -52,10 +52,11 @@ __all__ = [
 Method = Callable[[Tensor], Tensor]
 #: Seeds of the networks that are trained for a share of the budget.
 SEEDS = (0, 1, 2)
-#: Version of the procedural images that studies test on, and their families.
+#: Version of the procedural images that studies test on.
 VERSION = 3
+#: Their families.
 FAMILIES = tuple(GENERATORS[VERSION])
-#: Sample images of kinds that no network has seen: two photographs and an MR slice.
+#: Sample images of kinds that no network has seen, two photographs and an MR slice.
 FOREIGN = ("camera", "cat", "abdomen_mr")
 #: Number of test images, mixed ones and of each family.
 N_TEST = 32

@@ -28,7 +28,7 @@ __all__ = [
 
 #: Key of :data:`ippy.studies.trained.BUDGETS`.
 BUDGET = "brief"
-#: What is trained: with and without skips and a global skip, from the new start and PyTorch's.
+#: What is trained, with and without skips and a global skip, from the new start and PyTorch's.
 TRAINED = tuple(
     name + start
     for start in ("", ", default start")
