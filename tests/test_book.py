@@ -203,6 +203,25 @@ def test_there_are_ten_self_checks() -> None:
     assert sum(len(selfchecks(path)) for path in PAGES) >= 10
 
 
+def labels(path: Path) -> list[str]:
+    """The labels that a page defines: of sections, exercises, formulas and figures."""
+    text = prose(path)
+    found = re.findall(r"^[ \t]*:(?:name|label):[ \t]*(\S+)", text, re.M)
+    found += re.findall(r"^\(([\w-]+)\)=", text, re.M)
+    found += re.findall(r"\$\$[ \t]*\(([\w-]+)\)", text)
+    if path.suffix == ".ipynb":
+        figures = [c.metadata.get("mystnb", {}).get("figure", {}) for c in cells(path, "code")]
+        found += [figure["name"] for figure in figures if "name" in figure]
+    return found
+
+
+def test_labels_are_unique_over_the_book() -> None:
+    count = Counter(label for path in PAGES for label in labels(path))
+    assert len(count) > 100
+    twice = {label: n for label, n in count.items() if n > 1}
+    assert not twice, f"a reference would be ambiguous: {twice}"
+
+
 @each_page
 def test_pictures_in_text_are_described(path: Path) -> None:
     for name, argument, options in directives(path, "figure", "image"):
