@@ -138,7 +138,8 @@ def shallow(monkeypatch):
 def test_depth(tmp_path, shallow):
     found = perform("depth", tmp_path, lambda f: f["seed"] < 2 and f["depth"] < 32)
     curves(found)
-    assert [entry["depth"] for entry in found["settled"]] == [8, 16]
+    compared = [(entry["depth"], entry["group"]) for entry in found["settled"]]
+    assert compared == [(n, kind) for n in (8, 16) for kind in ("residual", "scaled")]
 
 
 def test_depths_are_compared_one_by_one():
