@@ -8,6 +8,7 @@ from ippy import evaluation, results
 from ippy.seeds import generator_for
 from ippy.studies.measures import (
     CLASSICAL,
+    FOREIGN,
     Method,
     Subject,
     apply,
@@ -175,6 +176,7 @@ def _own_parameters(method: str) -> dict[str, list[float]]:
 
 def runs() -> list[Run]:
     """Every shipped network, and the classical methods."""
-    runs = [shipped(name).run(_compare, H_EDGES, CONTRASTS) for name in compared()]
-    settings = (H_EDGES, CONTRASTS, _chosen_by_family())
-    return runs + [classical(name).run(_compare, *settings) for name in CLASSICAL]
+    settings = (H_EDGES, CONTRASTS, FOREIGN)
+    runs = [shipped(name).run(_compare, *settings) for name in compared()]
+    chosen = _chosen_by_family()
+    return runs + [classical(name).run(_compare, *settings, chosen) for name in CLASSICAL]
