@@ -203,6 +203,25 @@ def test_there_are_ten_self_checks() -> None:
     assert sum(len(selfchecks(path)) for path in PAGES) >= 10
 
 
+def labels(path: Path) -> list[str]:
+    """The labels that a page defines: of sections, exercises, formulas and figures."""
+    text = prose(path)
+    found = re.findall(r"^[ \t]*:(?:name|label):[ \t]*(\S+)", text, re.M)
+    found += re.findall(r"^\(([\w-]+)\)=", text, re.M)
+    found += re.findall(r"\$\$[ \t]*\(([\w-]+)\)", text)
+    if path.suffix == ".ipynb":
+        figures = [c.metadata.get("mystnb", {}).get("figure", {}) for c in cells(path, "code")]
+        found += [figure["name"] for figure in figures if "name" in figure]
+    return found
+
+
+def test_labels_are_unique_over_the_book() -> None:
+    count = Counter(label for path in PAGES for label in labels(path))
+    assert len(count) > 100
+    twice = {label: n for label, n in count.items() if n > 1}
+    assert not twice, f"a reference would be ambiguous: {twice}"
+
+
 @each_page
 def test_pictures_in_text_are_described(path: Path) -> None:
     for name, argument, options in directives(path, "figure", "image"):
@@ -463,6 +482,21 @@ def test_reference_has_every_public_name() -> None:
     page = re.sub(r"<script.*?</script>", "", page, flags=re.S)
     assert "math notranslate" in page
     assert "$" not in page, "a formula that is not typeset"
+
+
+def test_reference_has_every_module() -> None:
+    page = (BOOK / "api.md").read_text(encoding="utf-8")
+    listed = re.findall(r"automodule:: (\S+)", page)
+    assert len(listed) == len(set(listed))
+    package = ROOT / "ippy"
+    found = {f"ippy.{path.stem}" for path in package.glob("*.py")}
+    found |= {f"ippy.{path.parent.name}" for path in package.glob("*/__init__.py")}
+    found |= {f"ippy.studies.{path.stem}" for path in (package / "studies").glob("*.py")}
+    # pictures, the command line, what studies keep in memory; names of other modules
+    found -= {"ippy.__init__", "ippy.studies.__init__", "ippy.samples", "ippy.__main__"}
+    found -= {"ippy.studies.shared", "ippy.utilities", "ippy.first_edition"}
+    assert found <= set(listed), found - set(listed)
+    assert "`ippy.utilities`" in page
 
 
 def test_table_of_weights_is_that_of_the_cards() -> None:

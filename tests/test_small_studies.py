@@ -107,6 +107,23 @@ def test_variants(tmp_path):
     assert len({entry["interval"] for entry in found["table"].values()}) == 1, "pooled"
 
 
+def test_differences_to_the_unet_have_the_spread_of_seeds_inside_networks():
+    psnr = {"UNet": (30, 31, 32), "UNetPP": (29, 30, 31), "AttentionUNet": (30, 30, 30)}
+    curve = {"val_step": [1], "val_mse": [0.1]}
+    runs = [
+        {"network": name, "seed": seed, "psnr": [value - 1, value + 1], **curve}
+        for name, values in psnr.items()
+        for seed, value in enumerate(values)
+    ]
+    found = variants.summarise(runs)
+    assert found["seed_spread"] == pytest.approx((4 / 6) ** 0.5, abs=1e-3)
+    half = pytest.approx(2.447 * (4 / 6) ** 0.5 * (2 / 3) ** 0.5, abs=1e-3)
+    assert found["table"] == {
+        "UNetPP": {"gain": -1, "interval": half},
+        "AttentionUNet": {"gain": -1, "interval": half},
+    }
+
+
 @pytest.fixture
 def shallow(monkeypatch):
     """Chains that are trained in a second."""
@@ -121,7 +138,8 @@ def shallow(monkeypatch):
 def test_depth(tmp_path, shallow):
     found = perform("depth", tmp_path, lambda f: f["seed"] < 2 and f["depth"] < 32)
     curves(found)
-    assert [entry["depth"] for entry in found["settled"]] == [8, 16]
+    compared = [(entry["depth"], entry["group"]) for entry in found["settled"]]
+    assert compared == [(n, kind) for n in (8, 16) for kind in ("residual", "scaled")]
 
 
 def test_depths_are_compared_one_by_one():
@@ -171,6 +189,9 @@ def test_baselines_and_comparison(tmp_path, monkeypatch):
     for run in found["runs"]:
         assert set(run["psnr_families"]) == set(measures.FAMILIES)
         assert len(run["psnr_noise_free"]) == len(run["psnr"]) == 2
+        faded = run["frequency_faded"]
+        assert {len(values) for values in faded.values()} == {len(run["frequency"])}
+        assert faded["mixed"] != run["frequency"] and faded["mixed"] != faded["foreign"]
     assert set(found["runs"][1]["psnr_families_own"]) == set(measures.FAMILIES)
 
 

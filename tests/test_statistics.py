@@ -57,6 +57,13 @@ def test_spread_is_pooled_around_each_groups_own_mean():
         statistics.pooled_std([[1.0], [2.0]])
 
 
+def test_a_verdict_needs_a_difference_beyond_its_interval():
+    assert statistics.verdict((0.4, 0.31)) == "0.4 ± 0.3 dB ahead"
+    assert statistics.verdict((-1.25, 0.5), digits=2) == "1.25 ± 0.50 dB behind"
+    assert statistics.verdict((0.3, 0.3)) == "not to be told apart (+0.3 ± 0.3 dB)"
+    assert statistics.verdict((-0.02, 0.1), 2, "s") == "not to be told apart (−0.02 ± 0.10 s)"
+
+
 # --- settled ---
 
 

@@ -8,6 +8,7 @@ from ippy import evaluation, results
 from ippy.seeds import generator_for
 from ippy.studies.measures import (
     CLASSICAL,
+    FOREIGN,
     Method,
     Subject,
     apply,
@@ -16,6 +17,7 @@ from ippy.studies.measures import (
     facts,
     families,
     family,
+    foreign_images,
     inside,
     quality,
     rounded,
@@ -28,7 +30,7 @@ from ippy.studies.runner import Run
 from ippy.studies.shared import once
 from ippy.tasks import NOISE_LEVEL, measure, task_operator
 
-__all__ = ["CONTRASTS", "H_EDGES", "error_by_frequency", "insert_vessels", "vessels"]
+__all__ = ["CONTRASTS", "H_EDGES", "error_by_frequency", "faded", "insert_vessels", "vessels"]
 
 #: Edges of the intervals of $|H|$.
 H_EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
@@ -52,6 +54,26 @@ def error_by_frequency(x_hat: Tensor, x: Tensor) -> list[float]:
     return [
         (error[bins == b].sum() / image[bins == b].sum()).item() for b in range(len(H_EDGES) - 1)
     ]
+
+
+def faded(x: Tensor) -> Tensor:
+    """Images (N, 1, H, W) times a Hann window, which is zero at the border.
+
+    A border that is bright, where the blur lets in zeros, has all frequencies; photographs have
+    such borders, phantoms have not. What fades out has none.
+    """
+    rows, columns = (torch.hann_window(n, periodic=False) for n in x.shape[-2:])
+    return x * rows[:, None] * columns
+
+
+def _error_in_worlds(f: Method | nn.Module) -> dict[str, list[float]]:
+    """Error by frequency of faded images, of the test images and of foreign ones."""
+    foreign = foreign_images()
+    worlds = {"mixed": test_pairs(), "foreign": (measure(foreign, task_operator()), foreign)}
+    return {
+        world: rounded(error_by_frequency(faded(apply(f, y_delta)), faded(x)))
+        for world, (y_delta, x) in worlds.items()
+    }
 
 
 def insert_vessels(
@@ -133,6 +155,7 @@ def _compare(subject: Subject) -> dict:
     return {
         **found,
         "frequency": rounded(error_by_frequency(apply(f, y_delta), x)),
+        "frequency_faded": _error_in_worlds(f),
         "vessels": vessels(f),
     }
 
@@ -153,6 +176,7 @@ def _own_parameters(method: str) -> dict[str, list[float]]:
 
 def runs() -> list[Run]:
     """Every shipped network, and the classical methods."""
-    runs = [shipped(name).run(_compare, H_EDGES, CONTRASTS) for name in compared()]
-    settings = (H_EDGES, CONTRASTS, _chosen_by_family())
-    return runs + [classical(name).run(_compare, *settings) for name in CLASSICAL]
+    settings = (H_EDGES, CONTRASTS, FOREIGN)
+    runs = [shipped(name).run(_compare, *settings) for name in compared()]
+    chosen = _chosen_by_family()
+    return runs + [classical(name).run(_compare, *settings, chosen) for name in CLASSICAL]

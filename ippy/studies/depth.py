@@ -24,8 +24,8 @@ __all__ = ["COMPARED", "DEPTHS", "KINDS", "RECIPE", "WIDTH", "gradient_norms", "
 
 #: Numbers of layers, and kinds of :class:`ippy.studies.DeepChain`.
 DEPTHS, KINDS = (8, 16, 32), ("plain", "residual", "scaled")
-#: The kinds that are trained.
-COMPARED = ("plain", "scaled")
+#: The kinds that are trained, and compared with the first of them.
+COMPARED = KINDS
 #: Channels of a layer.
 WIDTH = 16
 SEEDS = (0, 1, 2)

@@ -42,7 +42,7 @@ def data_step(K: CTProjector, y_delta: Tensor, x_hat: Tensor, mu: float) -> Tens
 
     Args:
         K: The projector.
-        y_delta: Sinograms (N, 1, *K.out_shape).
+        y_delta: Sinograms ``(N, 1, *K.out_shape)``.
         x_hat: Answers (N, 1, H, W).
         mu: Weight of the distance from the answer; the square of the projector's norm at 30 views
             is about 7,000.

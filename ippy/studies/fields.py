@@ -65,7 +65,7 @@ CHAINS: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {
 }
 #: Channels of the UNet's finest level.
 UNET_CH = 32
-#: Widths of the linear filters: those of the chains.
+#: Widths of the linear filters, those of the chains.
 LINEAR = tuple(CHAINS)
 
 

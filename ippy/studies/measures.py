@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ippy import datasets, evaluation, metrics, results, weights
 from ippy.datasets.phantoms import GENERATORS
+from ippy.images import sample_image
 from ippy.networks import NETWORKS, taught
 from ippy.operators import Operator
 from ippy.studies import trained
@@ -23,6 +24,7 @@ from ippy.tasks import NOISE_LEVEL, SHAPE, TASKS, Task, measure, task_operator
 __all__ = [
     "CLASSICAL",
     "FAMILIES",
+    "FOREIGN",
     "N_TEST",
     "SEEDS",
     "VERSION",
@@ -35,6 +37,7 @@ __all__ = [
     "facts",
     "families",
     "family",
+    "foreign_images",
     "inside",
     "quality",
     "rounded",
@@ -49,9 +52,12 @@ __all__ = [
 Method = Callable[[Tensor], Tensor]
 #: Seeds of the networks that are trained for a share of the budget.
 SEEDS = (0, 1, 2)
-#: Version of the procedural images that studies test on, and their families.
+#: Version of the procedural images that studies test on.
 VERSION = 3
+#: Their families.
 FAMILIES = tuple(GENERATORS[VERSION])
+#: Sample images of kinds that no network has seen, two photographs and an MR slice.
+FOREIGN = ("camera", "cat", "abdomen_mr")
 #: Number of test images, mixed ones and of each family.
 N_TEST = 32
 #: Methods that are not trained.
@@ -196,6 +202,11 @@ def test_pairs(n: int | None = None, kind: str = "mixed") -> tuple[Tensor, Tenso
     """Measurements and truth of the first ``n`` test images; arguments as :func:`test_images`."""
     x = test_images(n, kind)
     return measure(x, task_operator()), x
+
+
+def foreign_images() -> Tensor:
+    """The images of :data:`FOREIGN`, float32 (3, 1, 256, 256)."""
+    return torch.cat([sample_image(name, SHAPE) for name in FOREIGN])
 
 
 def inside(x: Tensor) -> Tensor:

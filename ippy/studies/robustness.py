@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
 from ippy import evaluation, metrics, results
-from ippy.images import sample_image
 from ippy.operators import Operator
 from ippy.studies import trained
 from ippy.studies.measures import (
@@ -18,16 +16,19 @@ from ippy.studies.measures import (
     apply,
     classical,
     compared,
+    foreign_images,
     shipped,
     short,
     test_images,
     test_pairs,
 )
 from ippy.studies.runner import Run
-from ippy.tasks import NOISE_LEVEL, SHAPE, measure, task_operator
+from ippy.tasks import NOISE_LEVEL, measure, task_operator
 
-__all__ = ["ANGLES", "LENGTHS", "NOISE_LEVELS", "TOLD", "WORLDS"]
+__all__ = ["ANGLES", "BUDGET", "LENGTHS", "NOISE_LEVELS", "TOLD", "WORLDS"]
 
+#: How the UNets are trained, key of :data:`ippy.studies.trained.BUDGETS`.
+BUDGET = "brief"
 #: Noise levels, angles in degrees and lengths in pixels of the blurs, and kinds of images.
 NOISE_LEVELS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1)
 ANGLES = (0, 10, 15, 18, 20, 22, 25, 30, 45, 60, 90)
@@ -40,7 +41,7 @@ TOLD = ("Tikhonov", "TV", "TikhonovUNet")
 def _world(name: str) -> Tensor:
     if name in FAMILIES:
         return test_images(16, name)
-    return torch.cat([sample_image(n, SHAPE) for n in ("camera", "cat", "abdomen_mr")])
+    return foreign_images()
 
 
 def _told(name: str, K: Operator, level: float) -> Method | nn.Module:
@@ -75,7 +76,7 @@ def runs() -> list[Run]:
 
     Methods that can be told the blur come twice, the second time told.
     """
-    subjects = [short(name, seed, "brief") for seed in SEEDS for name in ("UNet", "UNet, ranges")]
+    subjects = [short(name, seed, BUDGET) for seed in SEEDS for name in ("UNet", "UNet, ranges")]
     subjects += [shipped(name) for name in compared()]
     subjects += [classical(name) for name in CLASSICAL]
     knobs = (NOISE_LEVELS, ANGLES, LENGTHS, WORLDS)  # a curve has one value for each

@@ -22,11 +22,13 @@ from ippy.studies.settled import settled
 from ippy.studies.trained import UpBlockWithoutSkip
 
 __all__ = [
-    "LEVELS", "TRAINED", "live_channels", "parts", "runs", "shift_error", "silenced", "summarise",
-    "without_level",
+    "BUDGET", "LEVELS", "TRAINED", "live_channels", "parts", "runs", "shift_error", "silenced",
+    "summarise", "without_level",
 ]  # fmt: skip
 
-#: What is trained: with and without skips and a global skip, from the new start and PyTorch's.
+#: Key of :data:`ippy.studies.trained.BUDGETS`.
+BUDGET = "brief"
+#: What is trained, with and without skips and a global skip, from the new start and PyTorch's.
 TRAINED = tuple(
     name + start
     for start in ("", ", default start")
@@ -139,7 +141,7 @@ def _level(step: str, part: str) -> str | None:
 
 def runs() -> list[Run]:
     """The trained networks with every seed, then the shipped UNets."""
-    subjects = [short(name, seed, "brief") for seed in SEEDS for name in TRAINED]
+    subjects = [short(name, seed, BUDGET) for seed in SEEDS for name in TRAINED]
     subjects += [shipped(name) for name in taught("unet")]
     return [subject.run(_measure, SHIFTS, MARGIN) for subject in subjects]
 

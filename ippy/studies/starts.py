@@ -17,8 +17,10 @@ from ippy.studies.settled import settled
 from ippy.studies.shared import once
 from ippy.tasks import SHAPE, task_operator
 
-__all__ = ["N_FIELD", "SHARE_INSIDE", "STARTS", "radii", "runs", "summarise"]
+__all__ = ["BUDGET", "N_FIELD", "SHARE_INSIDE", "STARTS", "radii", "runs", "summarise"]
 
+#: Key of :data:`ippy.studies.trained.BUDGETS`.
+BUDGET = "short"
 #: What is compared, the network of the book last.
 STARTS = ("UNet, default start", "UNet, He start", "UNet, old start", "UNet")
 #: Images over which the effective field is averaged, and the share of it inside the radius.
@@ -66,7 +68,7 @@ def _measure(subject: Subject) -> dict:
 
 def runs() -> list[Run]:
     """Every start with every seed."""
-    subjects = [short(name, seed) for seed in SEEDS for name in STARTS]
+    subjects = [short(name, seed, BUDGET) for seed in SEEDS for name in STARTS]
     return [subject.run(_measure, SHAPE, N_FIELD, SHARE_INSIDE) for subject in subjects]
 
 

@@ -11,7 +11,14 @@ from functools import cache
 import torch
 from torch import Tensor
 
-__all__ = ["interval", "paired_interval", "pooled_interval", "pooled_std", "student_t"]
+__all__ = [
+    "interval",
+    "paired_interval",
+    "pooled_interval",
+    "pooled_std",
+    "student_t",
+    "verdict",
+]
 
 #: Numbers, one for each image or seed.
 Values = Tensor | Sequence[float]
@@ -99,6 +106,28 @@ def pooled_interval(
     std, df = pooled_std(list(groups.values()))
     t = student_t(df, level)
     return {name: (_tensor(x).mean().item(), t * std / len(x) ** 0.5) for name, x in groups.items()}
+
+
+def verdict(difference: tuple[float, float], digits: int = 1, unit: str = "dB") -> str:
+    """Who is ahead, in words: a sentence on a page follows the numbers, also when they change.
+
+    Args:
+        difference: Mean and half the width of its interval, as :func:`paired_interval` gives them.
+        digits: Digits after the point.
+        unit: Unit of both.
+
+    >>> verdict((0.71, 0.2)), verdict((-0.71, 0.2))
+    ('0.7 ± 0.2 dB ahead', '0.7 ± 0.2 dB behind')
+    >>> verdict((-0.1, 0.2))
+    'not to be told apart (−0.1 ± 0.2 dB)'
+    """
+    mean, half = difference
+    if abs(mean) <= half:
+        return f"not to be told apart ({mean:+.{digits}f} ± {half:.{digits}f} {unit})".replace(
+            "-", "−"
+        )
+    side = "ahead" if mean > 0 else "behind"
+    return f"{abs(mean):.{digits}f} ± {half:.{digits}f} {unit} {side}"
 
 
 def _tensor(values: Values) -> Tensor:

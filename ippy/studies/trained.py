@@ -36,6 +36,7 @@ __all__ = [
     "build",
     "code",
     "depends",
+    "described",
     "images",
     "ranges",
     "recipe_of",
@@ -187,6 +188,20 @@ def recipe_of(name: str, seed: int, budget: str = "short") -> Recipe:
     """How a network of this name is trained: on the book's images, as :data:`BUDGETS` says."""
     base, settings = NETWORKS[variant(name).base].recipe, BUDGETS[budget]
     return replace(base, **settings, val_every=validations(settings["steps"]), seed=seed)
+
+
+def described(budget: str) -> str:
+    """A budget in words, for pages.
+
+    Args:
+        budget: Key of :data:`BUDGETS`.
+
+    >>> described("short")
+    '3,000 steps of 16 squares of 64 × 64 pixels with Adam'
+    """
+    settings = BUDGETS[budget]
+    squares = f"{settings['batch_size']} squares of {settings['crop']} × {settings['crop']} pixels"
+    return f"{settings['steps']:,} steps of {squares} with {settings['optimizer']}"
 
 
 def depends(name: str, seed: int, budget: str = "short") -> str:

@@ -19,10 +19,12 @@ from ippy.studies.measures import (
 )
 from ippy.studies.runner import Run
 from ippy.studies.settled import settled
-from ippy.studies.statistics import pooled_interval, pooled_std
+from ippy.studies.statistics import pooled_std, student_t
 
-__all__ = ["OTHERS", "runs", "summarise", "with_mean_attention"]
+__all__ = ["BUDGET", "OTHERS", "runs", "summarise", "with_mean_attention"]
 
+#: Key of :data:`ippy.studies.trained.BUDGETS`.
+BUDGET = "short"
 #: Trained beside the UNets of the book.
 OTHERS = ("UNet, two poolings", "UNet, 16 channels")
 
@@ -53,16 +55,18 @@ def _measure(subject: Subject) -> dict:
 def runs() -> list[Run]:
     """The UNets of the book and the others with every seed, then the shipped ones."""
     unets = taught("unet")
-    subjects = [short(name, seed) for seed in SEEDS for name in (*unets, *OTHERS)]
+    subjects = [short(name, seed, BUDGET) for seed in SEEDS for name in (*unets, *OTHERS)]
     subjects += [shipped(name) for name in unets]
     return [subject.run(_measure) for subject in subjects]
 
 
 def summarise(runs: list[dict]) -> dict:
-    """PSNR minus the UNet's, image by image; the spread over seeds is pooled over networks.
+    r"""PSNR minus the UNet's, seed by seed; the spread over seeds is pooled over networks.
 
-    Three seeds of one network hardly say how much seeds matter, those of all networks do. The
-    interval is Student's, of the mean over seeds.
+    Three seeds of one network hardly say how much seeds matter, those of all networks do. All
+    differences share the UNet, so that they do not spread independently: the spread is that of
+    the PSNR inside each network, and a difference of two means over seeds has the interval
+    $t s \sqrt{1/n + 1/m}$ of Student.
     """
     groups: dict[str, list[dict]] = {}
     for run in runs:
@@ -78,9 +82,13 @@ def summarise(runs: list[dict]) -> dict:
     }
     gains = {name: values for name, values in gains.items() if values}
     spread, df = pooled_std([list(values.values()) for values in psnr.values()])
+
+    def half(values: list[float]) -> float:
+        return student_t(df) * spread * (1 / len(values) + 1 / len(psnr["UNet"])) ** 0.5
+
     table = {
-        name: {"gain": round(mean, 3), "interval": round(half, 3)}
-        for name, (mean, half) in pooled_interval(gains).items()
+        name: {"gain": round(sum(values) / len(values), 3), "interval": round(half(values), 3)}
+        for name, values in gains.items()
     }
     found = {"table": table, "seed_spread": round(spread, 3), "degrees_of_freedom": df}
     return found | {"settled": settled(groups, "UNet")}
