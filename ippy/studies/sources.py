@@ -23,6 +23,7 @@ _REGISTRIES = {
     ("ippy.networks", "Network"),
     ("ippy.networks", "find"),
     ("ippy.tasks", "TASKS"),
+    ("ippy.studies.trained", "BUDGETS"),
     ("ippy.studies.trained", "VARIANTS"),
 }
 #: Modules that store and find files, or show progress; they decide no number.

@@ -48,14 +48,15 @@ __all__ = [
 
 #: How the networks of a study are trained, whatever their full recipe is. ``short`` is Adam, since
 #: its steps can be recorded on a GPU, where 3,000 of them take a minute (and on one core of a CPU,
-#: an hour); ``brief`` is the recipe of the UNets for some five minutes of one core.
+#: an hour); ``brief`` is the recipe of the UNets for some five minutes of one core, in which networks
+#: of half their width come further. ``model_args`` are added to those of the network.
 BUDGETS: dict[str, dict[str, Any]] = {
     "short": {
         "steps": 3000, "batch_size": 16, "crop": 64, "borders": True,
         "optimizer": "Adam", "optimizer_args": {"eps": 1e-7}, "lr": 4e-3, "rate_by_fan_in": True,
     },
     "brief": {
-        "steps": 720, "batch_size": 4, "crop": 64, "borders": True,
+        "model_args": {"base_ch": 16}, "steps": 1600, "batch_size": 4, "crop": 64, "borders": True,
         "optimizer": "SOAP", "lr": 4e-3, "rate_by_fan_in": True, "val_images": 16,
         "optimizer_args": {
             "weight_decay": 0.1, "max_precondition_dim": 256, "precondition_frequency": 20,
@@ -117,9 +118,9 @@ class Variant:
         found = {n: v for n, v in asdict(self).items() if v != getattr(plain, n)}
         return {**found.pop("model_args", {}), **found}
 
-    def build(self) -> nn.Module:
-        """A fresh network."""
-        recipe = NETWORKS[self.base].recipe
+    def build(self, recipe: Recipe | None = None) -> nn.Module:
+        """A fresh network, with the constructor arguments of a recipe (None: the base's own)."""
+        recipe = recipe or NETWORKS[self.base].recipe
         args = {**recipe.model_args, **self.model_args}
         if not self.skips:
             args["up_cls"] = UpBlockWithoutSkip
@@ -164,10 +165,10 @@ def variant(name: str) -> Variant:
     return Variant(name)
 
 
-def build(name: str, seed: int) -> nn.Module:
-    """A fresh network of this name, initialised with ``seed``."""
+def build(name: str, seed: int, budget: str = "short") -> nn.Module:
+    """A fresh network of this name, as a budget wants it, initialised with ``seed``."""
     with seeded(seed):
-        return variant(name).build()
+        return variant(name).build(recipe_of(name, seed, budget))
 
 
 def ranges(seed: int) -> Callable[[int], tuple[Blurring, float]]:
@@ -186,7 +187,8 @@ def ranges(seed: int) -> Callable[[int], tuple[Blurring, float]]:
 
 def recipe_of(name: str, seed: int, budget: str = "short") -> Recipe:
     """How a network of this name is trained: on the book's images, as :data:`BUDGETS` says."""
-    base, settings = NETWORKS[variant(name).base].recipe, BUDGETS[budget]
+    base, settings = NETWORKS[variant(name).base].recipe, {**BUDGETS[budget]}
+    settings["model_args"] = {**base.model_args, **settings.get("model_args", {})}
     return replace(base, **settings, val_every=validations(settings["steps"]), seed=seed)
 
 
@@ -201,7 +203,9 @@ def described(budget: str) -> str:
     """
     settings = BUDGETS[budget]
     squares = f"{settings['batch_size']} squares of {settings['crop']} × {settings['crop']} pixels"
-    return f"{settings['steps']:,} steps of {squares} with {settings['optimizer']}"
+    words = f"{settings['steps']:,} steps of {squares} with {settings['optimizer']}"
+    width = settings.get("model_args", {}).get("base_ch")
+    return words + (f", networks of {width} base channels" if width else "")
 
 
 def depends(name: str, seed: int, budget: str = "short") -> str:
@@ -253,7 +257,7 @@ def _fit(name: str, seed: int, budget: str) -> tuple[nn.Module, dict]:
     task = ranges(seed) if variant(name).ranges else task_operator()
     validation = training.validation_pairs(val, task, recipe)
     watched = validation[0][:_WATCHED]
-    model = build(name, seed).to(training_device())
+    model = build(name, seed, budget).to(training_device())
     active = [{"step": 0, **active_channels(model, watched)}]
 
     def watch(step: int, network: nn.Module, history: dict) -> None:
@@ -300,6 +304,6 @@ def trained(name: str, seed: int, budget: str = "short") -> tuple[nn.Module, dic
             file = io.BytesIO()
             torch.save({"state": state, "history": history}, file)
             atomic_write({path: file.getvalue()})
-    saved, model = torch.load(path, weights_only=True), build(name, seed)
+    saved, model = torch.load(path, weights_only=True), build(name, seed, budget)
     model.load_state_dict(saved["state"])
     return model.to(device).eval(), saved["history"]
