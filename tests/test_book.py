@@ -4,13 +4,14 @@ import importlib
 import importlib.util
 import json
 import re
+import shutil
 import statistics
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import nbformat
@@ -337,6 +338,23 @@ def test_frame_needs_neither_git_nor_repository(tmp_path: Path, monkeypatch) -> 
     assert frame.git_remote(tmp_path) == ""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert frame.git_remote(ROOT) == ""
+
+
+def test_drawings_of_the_site_bring_their_fonts(tmp_path: Path) -> None:
+    pytest.importorskip("sphinx")
+    frame = load(BOOK / "_ext" / "book_frame.py")
+    app = SimpleNamespace(outdir=tmp_path, builder=SimpleNamespace(imagedir="_images"))
+    shutil.copytree(BOOK / "_static" / "fonts", tmp_path / "_static" / "fonts")
+    shutil.copytree(ROOT / "imgs", tmp_path / "_images", ignore=shutil.ignore_patterns("*.png"))
+    frame.add_fonts(app, None)
+    drawings = {path: path.read_text("utf-8") for path in (tmp_path / "_images").glob("*.svg")}
+    for path, text in drawings.items():
+        ET.fromstring(text)
+        faces = re.findall(r"@font-face { font-family: (\w+)", text)
+        named = "<text" in (ROOT / "imgs" / path.name).read_text("utf-8")
+        assert faces == (["Inter", "Literata", "Literata"] if named else []), path.name
+    frame.add_fonts(app, None)  # a second build adds nothing
+    assert drawings == {path: path.read_text("utf-8") for path in drawings}
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,10 @@
    that the dark theme can turn them round, which it must not do with images. A drawing that has a
    narrow one beside it (``x_narrow.svg``) gives way to that on phones.
 5. Headings that are the titles of other pages have these titles in a page's contents too.
+6. Drawings get the book's fonts: a picture may not use those of the page that shows it.
 """
 
+import base64
 import posixpath
 import re
 import shutil
@@ -36,6 +38,12 @@ PLOT = 0.75  # share of white from which a picture is a plot; images have less t
 IMAGE = re.compile(r'<img ([^>]*src="([^"]*?)([^"/]+)"[^>]*>)')
 PHONE = "screen and (max-width: 600px)"  # as in reading.css
 VIEW_BOX = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
+#: Files of fonts for drawings: family and further properties, and the characters they have.
+DRAWING_FONTS = {
+    "diagram.woff2": ("Inter; font-weight: 400 600", "U+0-24F, U+370-3FF, U+2000-2BFF"),
+    "diagram-italic.woff2": ("Literata; font-style: italic", "U+0-24F, U+2000-2BFF"),
+    "diagram-italic-greek.woff2": ("Literata; font-style: italic", "U+370-3FF"),
+}
 MATHJAX_PARTS = ("tex-mml-chtml.js", "output/chtml/fonts", "input/tex/extensions")
 
 
@@ -168,10 +176,28 @@ def drop_icon_script(app: Sphinx, error: Exception | None) -> None:
         script.with_suffix(".js.map").unlink(missing_ok=True)
 
 
+def add_fonts(app: Sphinx, error: Exception | None) -> None:
+    """Put the fonts into the site's drawings, as a part of their style sheet."""
+    fonts, rules = Path(app.outdir) / "_static" / "fonts", ""
+    if error is not None or not fonts.is_dir():
+        return
+    for name, (face, letters) in DRAWING_FONTS.items():
+        data = base64.b64encode((fonts / name).read_bytes()).decode()
+        rules += (
+            f"@font-face {{ font-family: {face}; unicode-range: {letters}; "
+            f"src: url(data:font/woff2;base64,{data}) }}\n"
+        )
+    for drawing in (Path(app.outdir) / app.builder.imagedir).glob("*.svg"):
+        text = drawing.read_text(encoding="utf-8")
+        if "font-family: Inter" in text and "@font-face" not in text:
+            drawing.write_text(text.replace("<style>", f"<style>\n{rules}", 1), encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Connect the three parts to Sphinx."""
+    """Connect the parts to Sphinx."""
     app.connect("config-inited", add_repository)
     app.connect("builder-inited", copy_mathjax)
     app.connect("html-page-context", tidy_page, priority=900)
     app.connect("build-finished", drop_icon_script)
+    app.connect("build-finished", add_fonts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -39,6 +39,7 @@ PAGE = """<!doctype html>
 <link rel="icon" href="../_static/logo.svg">
 <link rel="stylesheet" href="reveal/reset.css"><link rel="stylesheet" href="reveal/reveal.css">
 <link rel="stylesheet" href="../_static/pygments.css">
+<link rel="stylesheet" href="../_static/look.css">
 <link rel="stylesheet" href="../_static/custom.css">
 <link rel="stylesheet" href="../_static/slides/slides.css">
 <script>window.MathJax = {mathjax}</script>
@@ -186,13 +187,29 @@ def cut(pre: Tag, is_code: bool) -> None:
     pre.decompose()
 
 
-def title_slide(title: str, book: str) -> str:
-    """The first slide of a deck, which says of what it is and how to go through it."""
+def title_slide(title: str, book: str, picture: str = "") -> str:
+    """The first slide of a deck, which says of what it is and how to go through it.
+
+    Args:
+        title: Title of the chapter, HTML.
+        book: Title of the book.
+        picture: Address of the chapter's picture, if it has one.
+    """
     keys = "Space goes on · S opens the notes · O shows all · F fills the screen"
+    image = f'<img src="{picture}" alt="">' if picture else ""
     return (
         f'<section><section class="title-slide"><p>{html.escape(book)}</p><h1>{title}</h1>'
-        f'<p class="keys">{keys}</p></section></section>\n'
+        f'{image}<p class="keys">{keys}</p></section></section>\n'
     )
+
+
+def title_picture(app: Sphinx, name: str) -> str:
+    """Copy a chapter's picture on the first page beside the decks; its address, or nothing."""
+    picture = Path(app.srcdir) / "imgs" / f"chapter_{name}.png"
+    if not picture.is_file():
+        return ""
+    shutil.copyfile(picture, Path(app.outdir) / "slides" / picture.name)
+    return picture.name
 
 
 def write_slides(app: Sphinx, page: str, template: str, context: dict, doctree: Any) -> None:
@@ -221,7 +238,7 @@ def write_slides(app: Sphinx, page: str, template: str, context: dict, doctree: 
     text = PAGE.format(
         title=context["title"],
         mathjax=json.dumps(app.config.mathjax3_config).replace("<", "\\u003c"),
-        slides=title_slide(context["title"], app.config.project)
+        slides=title_slide(context["title"], app.config.project, title_picture(app, name))
         + re.sub(rf" ?{MARK}\d+", "", deck.html()),
         facts=facts or "",
     )

@@ -271,7 +271,7 @@ def logo() -> str:
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64" width="64" height="64">\n'
         "  <title>Learned image reconstruction</title>\n"
         "  <desc>Three bars, the layers of a network, and an arc that leads around them.</desc>\n"
-        '  <rect x="1" y="1" width="62" height="62" rx="13" fill="#1b5e93" stroke="#7db7e8"/>\n'
+        '  <rect x="1" y="1" width="62" height="62" rx="13" fill="#1b5e93" stroke="#86bdea"/>\n'
         f'  <g fill="#fff">{bars}</g>\n'
         '  <path d="M8 42V27Q8 15 20 15H44Q56 15 56 27V34" fill="none" stroke="#ffc98a" '
         'stroke-width="4" stroke-linecap="round"/>\n'

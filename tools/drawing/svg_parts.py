@@ -4,22 +4,26 @@ import math
 import re
 from html import escape
 
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+#: The fonts of the pages; ``book_frame.py`` puts them into the drawings of the built site, since a
+#: picture of a page may not use the page's own.
+SANS = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+SERIF = "Literata, Georgia, 'Times New Roman', serif"
 STYLE = f"""
     .bg {{ fill: #ffffff }}
-    .line {{ stroke: #3d4852; fill: none; stroke-width: 2 }} .head {{ fill: #3d4852 }}
-    .box {{ fill: #e8f1f8; stroke: #1b5e93; stroke-width: 2 }}
-    .act {{ fill: #f4efe6; stroke: #8a6d3b }}
-    .skip {{ stroke: #b3541e }} .skiphead {{ fill: #b3541e }}
-    text {{ font-family: {FONT}; font-size: 16px; fill: #222832; text-anchor: middle }}
+    .line {{ stroke: #55606e; fill: none; stroke-width: 1.6 }} .head {{ fill: #55606e }}
+    .box {{ fill: #eef4f9; stroke: #1b5e93; stroke-width: 1.6 }}
+    .act {{ fill: #f6f4ef; stroke: #8a6d3b }}
+    .skip {{ stroke: #a3470f }} .skiphead {{ fill: #a3470f }}
+    text {{ font-family: {SANS}; font-size: 15px; fill: #1d2430; text-anchor: middle }}
     .start {{ text-anchor: start }} .end {{ text-anchor: end }}
-    .small {{ font-size: 14px; fill: #48566b }} .math {{ font-style: italic; font-size: 19px }}
-    .bold {{ font-weight: 600 }} .skiptext {{ font-size: 14px; fill: #9c4312 }}
+    .small {{ font-size: 13.5px; fill: #55606e }}
+    .math {{ font-family: {SERIF}; font-style: italic; font-size: 19px }}
+    .bold {{ font-weight: 600 }} .skiptext {{ font-size: 13.5px; fill: #a3470f }}
     @media (prefers-color-scheme: dark) {{
-      .bg {{ fill: #121212 }} .line {{ stroke: #c3ccd5 }} .head {{ fill: #c3ccd5 }}
-      .box {{ fill: #14283a; stroke: #7db7e8 }} .act {{ fill: #2b261c; stroke: #c8a96a }}
-      .skip {{ stroke: #f0925c }} .skiphead {{ fill: #f0925c }}
-      text {{ fill: #e2e7ec }} .skiptext {{ fill: #f4a97c }} .small {{ fill: #b4bfca }}
+      .bg {{ fill: #11151a }} .line {{ stroke: #a7b1bd }} .head {{ fill: #a7b1bd }}
+      .box {{ fill: #152331; stroke: #86bdea }} .act {{ fill: #2a2112; stroke: #c8a96a }}
+      .skip {{ stroke: #f0a070 }} .skiphead {{ fill: #f0a070 }}
+      text {{ fill: #e3e6ea }} .skiptext {{ fill: #f0a070 }} .small {{ fill: #a7b1bd }}
     }}"""
 
 
