@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib
 import torch
+from PIL import Image, ImageChops
 from torch import nn
 
 from ippy import datasets, evaluation, metrics, training, utilities
@@ -20,8 +21,13 @@ ZOOM = (104, 56, 64)
 
 
 def save(figure, name: str, dpi: int = 110) -> None:
-    """Store a figure as PNG without the metadata that would change from run to run."""
-    figure.savefig(IMGS / f"{name}.png", dpi=dpi, metadata={"Software": None})
+    """Store a figure as PNG: grey if it has no colours, without what changes from run to run."""
+    file = IMGS / f"{name}.png"
+    figure.savefig(file, dpi=dpi, metadata={"Software": None})
+    with Image.open(file) as picture:
+        grey = picture.convert("RGB").convert("L")
+        if ImageChops.difference(grey.convert("RGB"), picture.convert("RGB")).getbbox() is None:
+            grey.save(file, optimize=True, dpi=(dpi, dpi))
 
 
 @functools.cache
