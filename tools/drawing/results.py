@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 from moving import front
-from PIL import Image
+from PIL import Image, ImageChops
 from torch import nn
 
 from ippy import datasets, evaluation, metrics, plotting, training, utilities
@@ -50,8 +50,13 @@ export async function thorax() {
 
 
 def save(figure, name: str, dpi: int = 110) -> None:
-    """Store a figure as PNG without the metadata that would change from run to run."""
-    figure.savefig(IMGS / f"{name}.png", dpi=dpi, metadata={"Software": None})
+    """Store a figure as PNG: grey if it has no colours, without what changes from run to run."""
+    file = IMGS / f"{name}.png"
+    figure.savefig(file, dpi=dpi, metadata={"Software": None})
+    with Image.open(file) as picture:
+        grey = picture.convert("RGB").convert("L")
+        if ImageChops.difference(grey.convert("RGB"), picture.convert("RGB")).getbbox() is None:
+            grey.save(file, optimize=True, dpi=(dpi, dpi))
 
 
 @functools.cache
@@ -245,6 +250,7 @@ def draw_front(x: torch.Tensor, y_delta: torch.Tensor) -> None:
 @torch.no_grad()
 def main() -> None:
     """Draw the result, and one picture for each chapter."""
+    plotting.book_style()
     x = sample_image("thorax")
     y_delta = measure(x, task_operator())
     draw_front(x, y_delta)
