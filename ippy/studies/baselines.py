@@ -19,7 +19,7 @@ LAMBDAS = {
 }
 NOISE_LEVELS = (0.01, 0.05, 0.2)
 #: Training images of each family.
-N_IMAGES = 8
+N_IMAGES = 4
 
 
 def _search(noise_level: float) -> dict:

@@ -48,7 +48,7 @@ __all__ = [
 
 #: How the networks of a study are trained, whatever their full recipe is. ``short`` is Adam, since
 #: its steps can be recorded on a GPU, where 3,000 of them take a minute (and on one core of a CPU,
-#: an hour); ``brief`` is the recipe of the UNets for some five minutes of one core, in which
+#: an hour); ``brief`` is the recipe of the UNets for some four minutes of one core, in which
 #: networks of half their width come further. ``model_args`` are added to those of the network.
 BUDGETS: dict[str, dict[str, Any]] = {
     "short": {
