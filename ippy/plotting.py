@@ -24,6 +24,7 @@ __all__ = [
 #: Colours of lines, in their order; they differ in lightness, too, for those who see few colours.
 COLOURS = ("#1b5e93", "#c8651b", "#2e8b6f", "#7a3e9d", "#8f9aa6", "#b8962e", "#1d2430")
 _STYLE: dict[str, Any] = {
+    "figure.dpi": 144,  # lines and letters are sharp on screens of high resolution, too
     "font.family": ["Inter", "DejaVu Sans"],
     "font.size": 9.5,
     "text.hinting": "none",  # the letters keep their distances at small sizes
@@ -44,6 +45,23 @@ _STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
 }
+
+#: Resolution of figures of images: their pixels are larger than the screen's, and files stay small.
+_IMAGE_DPI = 100
+
+
+def _title_size(titles: Sequence[str], width: float, columns: int) -> float:
+    """Size in points at which titles can be read on a page, and do not run into each other.
+
+    Wider figures are scaled down more to fit the column of text, so their letters must be larger.
+
+    Args:
+        titles: Titles of the panels.
+        width: Width of the figure in inches.
+        columns: Panels in a row.
+    """
+    longest = max(map(len, titles), default=1)
+    return min(1.25 * width, 115 * width / columns / max(longest, 1))
 
 
 def book_style() -> None:
@@ -115,12 +133,15 @@ def show_images(
     rows = -(-number // columns) * repeat
     tile = width / columns
     aspect = pictures[0].shape[0] / pictures[0].shape[1]
+    points = _title_size(titles or [], width, columns)
+    height = rows * tile * aspect + (0.03 * points * rows / repeat if titles else 0)
     figure, axes = plt.subplots(
         rows,
         columns,
-        figsize=(width, rows * tile * aspect + (0.3 * rows / repeat if titles else 0)),
+        figsize=(width, height),
         squeeze=False,
         layout="constrained",
+        dpi=_IMAGE_DPI,
     )
     for axis in axes.flat:
         axis.axis("off")
@@ -130,7 +151,7 @@ def show_images(
         axis = axes[row * repeat, column]
         axis.imshow(picture, **style)
         if titles is not None:
-            axis.set_title(titles[i], fontsize=10)
+            axis.set_title(titles[i], fontsize=points)
         if zoom:
             top, left, side = zoom
             axes[row * repeat + 1, column].imshow(
@@ -211,7 +232,8 @@ def show_levels(
     places |= {title: (depth, 0.5 - side / 2) for title in bottleneck}
     row = side + 0.035  # a map and its title
     height = row * (depth + 1)
-    figure = plt.figure(figsize=(width, width * height))
+    points = 1.25 * width
+    figure = plt.figure(figsize=(width, width * height), dpi=_IMAGE_DPI)
     for title, image in {**encoder, **bottleneck, **decoder}.items():
         picture = np.asarray(image.detach().float().cpu().squeeze())
         low, high = min(0.0, picture.min()), max(np.quantile(picture, 0.995), 1e-6)
@@ -219,7 +241,7 @@ def show_levels(
         bottom = 1 - ((level + 1) * row) / height
         axis = figure.add_axes((left, bottom, side, side / height))
         axis.imshow(picture, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title, fontsize=points)
         axis.axis("off")
     return figure
 
@@ -329,16 +351,16 @@ def show_windows(
     import matplotlib.pyplot as plt
 
     tile = width / (len(sides) + 1)
-    size = (width, len(images) * (tile + 0.25))
-    figure, axes = plt.subplots(
-        len(images), len(sides) + 1, figsize=size, squeeze=False, layout="constrained"
-    )
+    points = _title_size([*images, "100 pixels"], width, len(sides) + 1)
+    size = (width, len(images) * (tile + 0.03 * points))
+    shape: dict[str, Any] = {"squeeze": False, "layout": "constrained", "dpi": _IMAGE_DPI}
+    figure, axes = plt.subplots(len(images), len(sides) + 1, figsize=size, **shape)
     for line, (title, image) in zip(axes, images.items(), strict=True):
         picture = np.asarray(image.detach().float().cpu().squeeze())
         row, column = centres[title]
         style = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
         line[0].imshow(picture, **style)
-        line[0].set_title(title, fontsize=10)
+        line[0].set_title(title, fontsize=points)
         for axis, side in zip(line[1:], sides, strict=True):
             top, left = row - side // 2, column - side // 2
             window = picture[max(top, 0) : top + side, max(left, 0) : left + side]
@@ -353,7 +375,7 @@ def show_windows(
             axis.imshow(window, **style)
             ring = {"markerfacecolor": "none", "markeredgecolor": "C1", "markersize": 9}
             axis.plot(side // 2, side // 2, "o", **ring)
-            axis.set_title(f"{side} pixels", fontsize=10)
+            axis.set_title(f"{side} pixels", fontsize=points)
     for axis in axes.flat:
         axis.axis("off")
     return figure

@@ -10,10 +10,10 @@ from ippy.studies import overview
 
 RUNS = [
     {"network": "UNet", "seed": 0, "depends": "a", "sources": "b", "seconds": 61.2,
-     "date": "2026-01-02", "psnr": [30.0, 31.0], "val_step": [5, 10], "val_mse": [0.5, 0.25],
-     "active": {"dec1": 3}},
-    {"network": "UNet", "seed": 1, "depends": "a", "sources": "b", "seconds": 58.9, "psnr": [29.0],
-     "machine": {"processor": "Cray", "accelerator": "H100"}},
+     "parameters": 1925, "date": "2026-01-02", "psnr": [30.0, 31.0], "val_step": [5, 10],
+     "val_mse": [0.5, 0.25], "active": {"dec1": 3}},
+    {"network": "UNet", "seed": 1, "depends": "a", "sources": "b", "seconds": 58.9,
+     "parameters": 1925, "psnr": [29.0], "machine": {"processor": "Cray", "accelerator": "H100"}},
 ]  # fmt: skip
 
 
@@ -39,9 +39,18 @@ def test_every_stored_study_has_its_row(stored):
 
 def test_every_run_has_its_row_in_short(stored):
     table = overview.table("size")
-    assert table.columns == ["network", "seed", "psnr", "val_step", "val_mse", "seconds"]
-    assert table.cells[0] == ["UNet", "0", "30.5000", "10", "0.2500", "61"]
-    assert table.cells[1] == ["UNet", "1", "29.0000", "–", "–", "59"]
+    assert table.columns == ["network", "seed", "psnr", "val step", "val mse", "seconds"]
+    assert table.cells[0] == ["UNet", "0", "30.50", "10", "0.2500", "61"]
+    assert table.cells[1] == ["UNet", "1", "29.00", "–", "–", "59"]
+    assert table.caption == "The study size; in all runs parameters 1,925"
+
+
+def test_a_setting_that_the_name_tells_has_no_column(monkeypatch):
+    runs = [{"network": n, "skips": n == "UNet", "weights": w, "seconds": 1.0}
+            for n in ("UNet", "no skips") for w in ("shipped", None)]  # fmt: skip
+    study = Study(seconds=4, machine={}, runs=runs, fields=["network", "skips", "weights"])
+    monkeypatch.setattr(results, "load", lambda name: study)
+    assert overview.table("skips").columns == ["network", "weights", "seconds"]
 
 
 def test_the_books_studies_can_all_be_listed():

@@ -50,7 +50,9 @@ def table(name: str) -> Table:
     """Every run of a stored study: its fields, and its values in short.
 
     A list of numbers, such as the PSNR of each image, stands as its mean; of a curve, where values
-    belong to steps, the last value stands. What has parts of its own is left to the file.
+    belong to steps, the last value stands. What has parts of its own is left to the file, and so is
+    a setting that the name of the network tells. What is the same in all runs stands in the
+    caption.
 
     Args:
         name: Name of a stored study.
@@ -61,13 +63,47 @@ def table(name: str) -> Table:
     study = results.load(name)
     values = dict.fromkeys(key for run in study["runs"] for key in run)
     kept = [key for key in values if key not in (*ABOUT, *study["fields"])]
+    fields = [field for field in study["fields"] if not _told_by_name(study, field)]
     rows = []
     for run in study["runs"]:
-        row: dict[str, Cell] = {field: _text(run.get(field)) for field in study["fields"]}
+        row: dict[str, Cell] = {field: _text(run.get(field)) for field in fields}
         row |= {key: _short(key, run.get(key)) for key in kept}
         rows.append({**row, "seconds": round(run["seconds"])})
-    plain = [c for c in rows[0] if any(row[c] is not None for row in rows)]
-    return Table([{c: row[c] for c in plain} for row in rows], f"The study {name}", digits=4)
+    always = rows[0] if len(rows) == 1 else (*fields[:1], "seconds")
+    shown = [c for c in rows[0] if c in always or len({row[c] for row in rows}) > 1]
+    shared = {_title(c): value for c, value in rows[0].items() if c not in shown}
+    known = [f"{c} {_in_words(value)}" for c, value in shared.items() if value is not None]
+    caption = f"The study {name}" + (f"; in all runs {', '.join(known)}" if known else "")
+    plain = [{_title(c): row[c] for c in shown} for row in rows]
+    return Table(plain, caption, digits={_title(c): _digits(c) for c in shown})
+
+
+def _told_by_name(study: Study, field: str) -> bool:
+    """Whether a setting has one value for each network, so that the network's name tells it."""
+    values: dict[object, set] = {}
+    for run in study["runs"]:
+        values.setdefault(run.get("network"), set()).add(repr(run.get(field)))
+    named = field not in ("network", "seed") and "network" in study["fields"]
+    return named and len(values) > 1 and all(len(found) == 1 for found in values.values())
+
+
+def _title(column: str) -> str:
+    """A column's name in words, which can be wrapped."""
+    return column.replace("_", " ")
+
+
+def _in_words(value: Cell) -> str:
+    """A value in a sentence."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _digits(column: str) -> int:
+    """Decimals of a column: errors have four, decibels two, seconds none."""
+    if column.endswith("mse"):
+        return 4
+    return 0 if column.endswith("seconds") else 2
 
 
 def _text(value: object) -> Cell:
@@ -77,5 +113,6 @@ def _text(value: object) -> Cell:
 def _short(key: str, value: object) -> Cell:
     """A value that fits into a cell, or None."""
     if isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
-        return value[-1] if key.startswith("val_") else sum(value) / len(value)
+        curve = key == "step" or key.startswith("val_")
+        return value[-1] if curve else sum(value) / len(value)
     return value if isinstance(value, int | float | str) and not isinstance(value, bool) else None
