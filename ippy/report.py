@@ -23,8 +23,8 @@ versions used. `weights.load("UNet")` builds the network of a card, checks the f
 SHA-256 and loads it; `python -m ippy weights verify` checks all files, and `python -m ippy train
 UNet` trains a network again.
 
-| Network | Key | Task | Parameters | PSNR (dB) | Training (min) | Size (MB) | SHA-256 |
-|---|---|---|---|---|---|---|---|
+| Network | Key | Task | Parameters | PSNR (dB) | Training (min) | SHA-256 |
+|---|---|---|---|---|---|---|
 {rows}
 {missing}
 PSNR is the mean over the procedural test images, with the standard deviation *between images*: it
@@ -75,7 +75,6 @@ def _row(path: Path, card: dict) -> str:
         f"{card['parameters']:,}",
         f"{mean:.2f}\u00a0±\u00a0{deviation:.2f}",
         f"{card['history']['seconds'] / 60:.0f}",
-        f"{path.stat().st_size / 1e6:.2f}",
         f"`{card['sha256'][:8]}`",
     ]
     return f"| {' | '.join(cells)} |"
