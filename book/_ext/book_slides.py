@@ -5,7 +5,8 @@ becomes of them: ``slide`` and ``subslide`` (begin one), ``fragment`` (appears o
 (goes on), ``notes`` or ``skip``. On the slides stand headings, lists, formulas, boxes, figures and
 tables; running text becomes the speaker's notes (key S). Code stands there where it defines
 something, or where its cell is marked ``slide``, ``subslide`` or ``fragment``; a figure stands
-without its code. What is too high for one slide goes on to the next (slides.js).
+without its code; of a story the first paragraph, the others are for the speaker. What is too high
+for one slide goes on to the next (slides.js).
 """
 
 import html
@@ -29,7 +30,7 @@ DEFINITION = re.compile(r"^(?:class|def) \w+", re.M)
 LEFT_OUT = ("Exercises", "Further reading")  # sections for the desk
 ASIDE = {"solution", "prerequisites"}  # boxes for the desk
 REVEAL = ("dist/reveal.css", "dist/reset.css", "dist/reveal.js", "plugin/notes/notes.js")
-CODE_LINES = 18  # as many fit below a heading in the smallest type that a hall can read
+CODE_LINES = 24  # as many fit below a heading in the smallest type that a hall can read
 SHOWN = {"slide", "subslide", "fragment"}  # cells so marked keep their code
 LEXER, PLAIN = PythonLexer(), HtmlFormatter(nowrap=True)
 PAGE = """<!doctype html>
@@ -115,6 +116,8 @@ class Deck:
         if block.name == "p" or kind == "notes":
             slide["notes"].append(str(block))
             return
+        if "story" in classes:
+            slide["notes"] += [str(text.extract()) for text in block.find_all("p")[2:]]
         if "cell" in classes:
             block = self.cell(block, kind in SHOWN)
             if block is None:

@@ -59,6 +59,23 @@ const shrink = (slide) => {
   Object.assign(slide.style, { zoom, width: `${WIDTH / zoom}px`, maxHeight: `${HEIGHT / zoom}px` });
 };
 
+/** How wide the widest thing of a slide is that cannot be broken into lines, in pixels. */
+const widest = (slide) => {
+  const lines = [...slide.querySelectorAll("pre")].flatMap((pre) => pre.textContent.split("\n"));
+  const letters = Math.max(0, ...lines.map((line) => line.length));
+  const others = [...slide.querySelectorAll("table, mjx-math")].map((part) => part.getBoundingClientRect().width);
+  return Math.max(letters ? 13.3 * letters + 40 : 0, ...others);
+};
+
+/** What leaves half of a slide empty becomes larger, for those in the last row. */
+const grow = (slide) => {
+  if (slide.matches(".title-slide") || slide.querySelector(".lab, .inside, .rf, .small-figure, img, object")) return;
+  const wide = Math.max(1, widest(slide));
+  const zoom = Math.min(1.4, (0.85 * HEIGHT) / slide.scrollHeight, (WIDTH - 110) / wide);
+  if (slide.scrollHeight > HEIGHT / 2 || zoom < 1.05) return;
+  for (const part of rest(slide)) part.style.zoom = zoom;
+};
+
 const start = async () => {
   await window.MathJax?.startup?.promise;
   await document.fonts.ready;
@@ -67,6 +84,7 @@ const start = async () => {
   deck.classList.add("measured");
   for (const slide of slides()) split(slide);
   for (const slide of slides()) shrink(slide);
+  for (const slide of slides()) grow(slide);
   deck.classList.remove("measured");
   const all = slides();
   await Reveal.initialize({
