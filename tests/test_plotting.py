@@ -1,9 +1,12 @@
 """Figures that chapters share."""
 
+import itertools
+
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from ippy.plotting import show_windows
+from ippy.plotting import show_images, show_windows
 
 
 def test_show_windows_cuts_squares_around_the_pixel():
@@ -20,3 +23,20 @@ def test_show_windows_cuts_squares_around_the_pixel():
 def test_show_windows_stay_inside_the_image(centre):
     with pytest.raises(ValueError, match=r"window of 9 pixels around .* image of \(40, 50\)"):
         show_windows({"a": torch.rand(40, 50)}, {"a": centre}, sides=(9,))
+
+
+@pytest.mark.parametrize("width", [6.0, 9.0, 13.0])
+@pytest.mark.parametrize("columns", [2, 5, 7])
+def test_titles_can_be_read_in_a_column_of_text(width, columns):
+    """Scaled to the 740 pixels of a page, titles are 11 pixels high or fill their places."""
+    titles = ["clean", "Attention UNet", *["TV"] * (columns - 2)]
+    figure = show_images([torch.rand(8, 8)] * columns, titles=titles, width=width)
+    renderer = figure.canvas.get_renderer()
+    figure.draw(renderer)
+    boxes = [axis.title.get_window_extent(renderer) for axis in figure.axes]
+    for left, right in itertools.pairwise(boxes):
+        assert left.x1 < right.x0
+    scale = 740 / (figure.bbox.width / figure.dpi)  # pixels of the page in an inch of the figure
+    height = figure.axes[0].title.get_fontsize() / 72 * scale
+    assert height >= 11 or max(box.width for box in boxes) > 0.8 * figure.bbox.width / columns
+    plt.close(figure)
