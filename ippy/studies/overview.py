@@ -69,7 +69,7 @@ def table(name: str) -> Table:
         row: dict[str, Cell] = {field: _text(run.get(field)) for field in fields}
         row |= {key: _short(key, run.get(key)) for key in kept}
         rows.append({**row, "seconds": round(run["seconds"])})
-    always = rows[0] if len(rows) == 1 else (*fields[:1], "seconds")
+    always = (*fields[:1], "seconds")
     shown = [c for c in rows[0] if c in always or len({row[c] for row in rows}) > 1]
     shared = {_title(c): value for c, value in rows[0].items() if c not in shown}
     known = [f"{c} {_in_words(value)}" for c, value in shared.items() if value is not None]
