@@ -157,6 +157,16 @@ def test_forward_models_that_change_with_the_step_do_so_on_a_gpu():
         torch.testing.assert_close(at_once(step)[0], crops(step)[0])
 
 
+def test_forward_models_that_are_made_anew_in_each_step_work_on_a_gpu():
+    def forward(step):
+        return task_operator((32, 32), motion_angle=10.0 * step), 0.0
+
+    crops = MeasuredCrops(IMAGES, forward, replace(RECIPE, **SQUARES))
+    at_once = CropsOnGPU(crops, torch.device("cpu"))
+    for step in (4, 5, 6):
+        torch.testing.assert_close(at_once(step)[0], crops(step)[0])
+
+
 def test_the_loss_is_taken_inside_a_margin_and_at_the_border_of_the_image():
     recipe = replace(RECIPE, crop=12, margin=3, borders=True, batch_size=200)
     _, x, where = MeasuredCrops(IMAGES, K, recipe)(0)

@@ -196,6 +196,16 @@ def test_switches_change_the_answer_and_can_be_taken_back(started) -> None:
     assert "everything is on" in status(page) and page.errors == []
 
 
+def test_a_setting_may_be_asked_for_twice(started) -> None:
+    page = started
+    alone = page.get_by_role("button", name="Finest level alone")
+    after(page, alone.click)
+    alone.click()  # the same answer again, and the figure goes on
+    page.wait_for_timeout(500)
+    after(page, page.get_by_role("button", name="All on").click)
+    assert "everything is on" in status(page) and page.errors == []
+
+
 def test_blocks_are_selected_with_their_channels_and_field(started) -> None:
     page = started
     seen, strip = page.locator(".apart-about"), page.locator(".apart-strip")

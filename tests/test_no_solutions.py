@@ -91,6 +91,16 @@ def test_an_old_copy_goes(tmp_path: Path) -> None:
     assert files == {"_config.yml", "_toc.yml", "book/a.md", "imgs/a.svg"}
 
 
+def test_the_copy_has_all_that_a_build_reads(copy: Path) -> None:
+    def files(root: Path) -> set[str]:
+        made = {".ipynb_checkpoints", "__pycache__", "node_modules"}
+        found = (p.relative_to(root) for part in ("book", "imgs") for p in (root / part).rglob("*"))
+        return {p.as_posix() for p in found if not made & set(p.parts) and (root / p).is_file()}
+
+    assert files(copy) == files(ROOT)
+    assert (copy / "weights" / "README.md").is_file(), "a page includes it"
+
+
 def test_no_solution_is_left_and_all_else_is(copy: Path) -> None:
     assert [p.name for p in pages(copy)] == [p.name for p in pages(ROOT)]
     exercises = 0

@@ -42,9 +42,9 @@ def test_every_kind_has_a_fingerprint():
     assert set(FINGERPRINTS) == {(v, k) for v, kinds in phantoms.GENERATORS.items() for k in kinds}
 
 
-def test_version_two_is_what_is_drawn_by_default():
-    assert torch.equal(SyntheticDataset(1, 32)[0], SyntheticDataset(1, 32, version=2)[0])
-    assert not torch.equal(SyntheticDataset(1, 32)[0], SyntheticDataset(1, 32, version=3)[0])
+def test_version_three_is_what_is_drawn_by_default():
+    assert torch.equal(SyntheticDataset(1, 32)[0], SyntheticDataset(1, 32, version=3)[0])
+    assert not torch.equal(SyntheticDataset(1, 32)[0], SyntheticDataset(1, 32, version=2)[0])
 
 
 # --- version 3 --------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def test_noise_is_hidden_where_the_window_is_black():
 
 def test_version_two_has_no_finer_grid():
     with pytest.raises(ValueError, match=r"version 2 have no finer grid; .*version=3"):
-        SyntheticDataset(2, 16).fine(0)
+        SyntheticDataset(2, 16, version=2).fine(0)
     with pytest.raises(IndexError, match="image 2 of a data set of 2"):
         SyntheticDataset(2, 16, version=3).fine(2)
 

@@ -74,8 +74,9 @@ def copy(root: Path, target: Path) -> None:
     """Make ``target`` anew: the source of the book in ``root``, without solutions."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    leave = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "*.pth", "*.json")
     for part in PARTS:
+        data = ("*.pth", "*.json") if part == "weights" else ()  # the pages show its README
+        leave = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "node_modules", *data)
         if (root / part).is_dir():
             shutil.copytree(root / part, target / part, ignore=leave)
         else:

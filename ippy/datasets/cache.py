@@ -3,10 +3,10 @@
 import hashlib
 import io
 import json
-import os
 import warnings
 import zipfile
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -16,11 +16,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from ippy.datasets.workers import in_workers, number_of_workers
 from ippy.files import atomic_write
 from ippy.images import quantise
 from ippy.paths import cache_dir
 
-__all__ = ["materialise"]
+__all__ = ["keep_arrays", "kept_arrays", "materialise"]
 
 
 def _collate(items: list[Tensor]) -> Tensor:
@@ -37,23 +38,35 @@ def _render(dataset: Dataset, workers: int) -> Tensor:
     return torch.cat(list(tqdm(loader, desc="images", unit="batch", leave=False, disable=few)))
 
 
-def _read_cache(file: Path, n_images: int) -> Tensor | None:
+def kept_arrays(file: Path, *names: str) -> list[np.ndarray] | None:
+    """Arrays of these names from a file, or None if it is absent or damaged."""
     try:
         with np.load(file, allow_pickle=False) as archive:
-            images = archive["images"]
+            return [archive[name] for name in names]
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        return None  # absent or damaged: made again
+        return None
+
+
+def keep_arrays(file: Path, arrays: Mapping[str, np.ndarray], what: str) -> None:
+    """Write arrays to a file; where that fails, warn: it costs time later, not the result now."""
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    try:
+        atomic_write({file: stream.getvalue()})
+    except OSError as error:
+        warnings.warn(f"cannot cache the {what}: {error}", stacklevel=4)
+
+
+def _read_cache(file: Path, n_images: int) -> Tensor | None:
+    if (found := kept_arrays(file, "images")) is None:
+        return None
+    (images,) = found
     good = images.dtype == np.uint8 and images.ndim == 4 and len(images) == n_images
     return torch.from_numpy(images) if good else None
 
 
 def _write_cache(file: Path, images: Tensor) -> None:
-    stream = io.BytesIO()
-    np.savez(stream, images=images.numpy())
-    try:
-        atomic_write({file: stream.getvalue()})
-    except OSError as error:  # a full or read-only disk costs time later, not the result now
-        warnings.warn(f"cannot cache the images: {error}", stacklevel=3)
+    keep_arrays(file, {"images": images.numpy()}, "images")
 
 
 def materialise(dataset: Dataset, *, cache: bool = True, workers: int | None = None) -> Tensor:
@@ -74,6 +87,7 @@ def materialise(dataset: Dataset, *, cache: bool = True, workers: int | None = N
         uint8 tensor ``(N, 1, H, W)``; divide by 255 for images in [0, 1].
 
     Raises:
+        OSError: If an image of the data set cannot be read.
         ValueError: If an image is not finite or has grey values outside [0, 1].
     """
     file = None
@@ -83,16 +97,8 @@ def materialise(dataset: Dataset, *, cache: bool = True, workers: int | None = N
         if (images := _read_cache(file, _size(dataset))) is not None:
             return images
     if workers is None:
-        mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-        workers = min(8, len(mine)) if _size(dataset) >= 128 else 0
-    try:
-        images = _render(dataset, workers)
-    except RuntimeError as error:
-        # a worker that runs a script once more, for want of its __main__ guard, has to end
-        if workers == 0 or "bootstrapping" in str(error):
-            raise
-        warnings.warn(f"worker processes failed ({error}); continuing in one", stacklevel=2)
-        images = _render(dataset, 0)
+        workers = number_of_workers(_size(dataset), least=128, most=8)
+    images = in_workers(partial(_render, dataset), workers)
     if file is not None:
         _write_cache(file, images)
     return images

@@ -1,11 +1,8 @@
 """Batches of tasks in which a network is given an image that was reconstructed before training."""
 
 import hashlib
-import io
 import json
-import os
-import warnings
-import zipfile
+import multiprocessing
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ippy.files import atomic_write
+from ippy.datasets.cache import keep_arrays, kept_arrays
+from ippy.datasets.workers import in_workers, number_of_workers
 from ippy.images import quantise
 from ippy.networks import Recipe
 from ippy.operators import Operator
@@ -55,6 +53,11 @@ class PairedCrops:
             raise ValueError(
                 f"given is {given.dtype} and truth {truth.dtype}, expected a floating point dtype "
                 "and uint8; ippy.images.quantise makes grey levels of images in [0, 1]"
+            )
+        if recipe.margin or recipe.borders or recipe.last_crop:
+            raise ValueError(
+                "margin, borders and last_crop are settings of MeasuredCrops; leave them out of a "
+                "recipe whose squares are cut from pairs"
             )
         self.given, self.truth, self.recipe = given.contiguous(), truth.contiguous(), recipe
 
@@ -117,42 +120,40 @@ def given_pairs(
     Args:
         task: The task, which says how images are measured and what a network is given.
         images: A data set of clean images (C, H, W) in [0, 1] or a tensor of such, of the size
-            ``task.image_shape``.
+            ``task.image_shape``. Kept are a tensor and a data set with a method ``cache_key()``.
         noise_level: Relative noise level; the task's if None.
         seed: Seed of the noise. Sets of images need seeds of their own, lest two images share
             their noise.
         cache: Whether to read and write the cache file.
         workers: Number of worker processes; by default one per core, at most 16, and none for
-            fewer than 64 images.
+            fewer than 64 images or where each would have to make a large operator for itself.
 
     Returns:
         float16 and uint8 tensors (N, C, H, W), H × W being ``task.shape``. Rounding to float16
         adds an error of less than 0.0005 to grey levels in [-1, 1].
 
     Raises:
+        OSError: If an image of the data set cannot be read.
         ValueError: If an image has another size.
     """
     level = task.noise_level if noise_level is None else noise_level
     size = len(images)  # type: ignore[arg-type]
-    file = cache_dir() / f"pairs-{_key(task, images, level, seed)}.npz"
-    if cache and (found := _read(file, size)) is not None:
-        return found
+    file = None
+    if cache and (isinstance(images, Tensor) or hasattr(images, "cache_key")):
+        file = cache_dir() / f"pairs-{_key(task, images, level, seed)}.npz"
+        if (found := _read(file, size)) is not None:
+            return found
     if workers is None:
-        mine = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-        workers = min(16, len(mine)) if size >= 64 else 0
+        workers = number_of_workers(size, least=64, most=16)
+        if task.finer and multiprocessing.get_start_method() != "fork":
+            workers = 0  # one process computes with all cores
     operator = task.operator()
-    task.forward(operator)  # made here, it is shared with the workers and not made by each of them
+    task.forward(operator)  # made here, it is shared with workers that are forked
     compute = partial(_compute, task, operator, level, seed)
-    try:
-        given, truth = _render(images, compute, workers)
-    except RuntimeError as error:
-        # a worker that runs a script once more, for want of its __main__ guard, has to end
-        if workers == 0 or "bootstrapping" in str(error):
-            raise
-        warnings.warn(f"worker processes failed ({error}); continuing in one", stacklevel=2)
-        given, truth = _render(images, compute, 0)
-    if cache:
-        _write(file, given, truth)
+    given, truth = in_workers(partial(_render, images, compute), workers)
+    if file is not None:
+        arrays = {"given": given.numpy(), "truth": truth.numpy()}
+        keep_arrays(file, arrays, "reconstructions")
     return given, truth
 
 
@@ -161,13 +162,8 @@ def _key(task: Task, images: Dataset | Tensor, level: float, seed: int) -> str:
     if isinstance(images, Tensor):
         content = hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()
         of_images: list = [list(images.shape), str(images.dtype), content]
-    elif hasattr(images, "cache_key"):
-        of_images = images.cache_key()
     else:
-        raise TypeError(
-            f"{type(images).__name__} has no method cache_key(), which says what its images depend "
-            "on; pass the images as a tensor (N, C, H, W)"
-        )
+        of_images = images.cache_key()  # type: ignore[attr-defined]
     parts = [task.probe(), task.shape, level, seed, of_images]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
@@ -207,19 +203,8 @@ def _render(images: Dataset | Tensor, compute: partial, workers: int) -> tuple[T
 
 
 def _read(file: Path, size: int) -> tuple[Tensor, Tensor] | None:
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            given, truth = archive["given"], archive["truth"]
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        return None  # absent or damaged: made again
+    if (found := kept_arrays(file, "given", "truth")) is None:
+        return None
+    given, truth = found
     good = given.dtype == np.float16 and truth.dtype == np.uint8 and len(given) == size
     return (torch.from_numpy(given), torch.from_numpy(truth)) if good else None
-
-
-def _write(file: Path, given: Tensor, truth: Tensor) -> None:
-    stream = io.BytesIO()
-    np.savez(stream, given=given.numpy(), truth=truth.numpy())
-    try:
-        atomic_write({file: stream.getvalue()})
-    except OSError as error:  # a full or read-only disk costs time later, not the result now
-        warnings.warn(f"cannot cache the reconstructions: {error}", stacklevel=3)
