@@ -65,7 +65,7 @@ def _train(args: argparse.Namespace) -> None:
     keys = list(NETWORKS) if args.all else args.keys
     keys = keys or [key for key in NETWORKS if (args.out / f"{key}.pth").is_file()]
     if not keys:
-        raise ValueError(f"{args.out.name} holds no weights to renew; name a network, or --all")
+        raise ValueError(f"{args.out} holds no weights to renew; name a network, or --all")
     for key in keys:
         find(key)  # all names are known, and the folder, before the first hour of training
     if args.out.exists() and not (args.out.is_dir() and os.access(args.out, os.W_OK)):
@@ -76,7 +76,7 @@ def _train(args: argparse.Namespace) -> None:
         )
         print(
             f"{key}: validation MSE {history['val_mse'][-1]:.3g} after "
-            f"{history['seconds'] / 60:.1f} minutes, stored in {args.out.name}/{key}.pth"
+            f"{history['seconds'] / 60:.1f} minutes, stored in {args.out / key}.pth"
         )
     if (args.out / "README.md").is_file():
         _write_table(args.out)
@@ -147,7 +147,7 @@ def _write_table(folder: Path) -> None:
     if not any(folder.glob("*.pth")):
         raise ValueError(f"there are no weights in {str(folder)!r}; choose a --weights-dir")
     atomic_write({folder / "README.md": report.weights_table(folder).encode()})
-    print(f"the table of {folder.name}/README.md is that of its cards")
+    print(f"the table of {folder / 'README.md'} is that of its cards")
 
 
 def _weights(args: argparse.Namespace) -> None:

@@ -72,11 +72,16 @@ def load_network(key: str, folder: Path | None) -> tuple[nn.Module, Task]:
     """
     try:
         model = weights.load(key, weights_dir=folder)
-        return model, TASKS[weights.task_of(weights.read_card(key, folder))]
+        task = weights.task_of(weights.read_card(key, folder))
     except FileNotFoundError:
         if not Path(key).suffix:
             find(key)  # of a name that nobody knows it says so, and not how to train it
         raise
+    if task not in TASKS:
+        raise ValueError(
+            f"the card of {key} names the task {task!r}, not one of {', '.join(TASKS)}"
+        )
+    return model, TASKS[task]
 
 
 def imported_network(name: str) -> nn.Module:
@@ -233,7 +238,7 @@ def run_reconstruct(args: argparse.Namespace) -> None:
         except ValueError as error:
             raise ValueError(f"{file.name}: {error}") from error
         atomic_write({target: picture.with_luminance(x_hat).encoded()})
-    print(f"{len(targets)} of {len(targets)} pictures restored by {args.key} in {args.out.name}/")
+    print(f"{len(targets)} of {len(targets)} pictures restored by {args.key} in {args.out}")
 
 
 def _targets(files: list[Path], folder: Path, force: bool) -> dict[Path, Path]:

@@ -83,8 +83,7 @@ def atomic_write(files: Mapping[Path, bytes]) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 temporary[path] = _temporary(path, ours[path])
                 _write(temporary[path], content)
-            for path, new in temporary.items():
-                os.replace(new, path)
+            _replace(temporary)
         except OSError as error:
             raise OSError(
                 error.errno,
@@ -96,6 +95,25 @@ def atomic_write(files: Mapping[Path, bytes]) -> None:
             for new in temporary.values():
                 with suppress(OSError):  # a read-only disk refuses even where there is nothing
                     new.unlink(missing_ok=True)
+
+
+def _replace(temporary: Mapping[Path, Path]) -> None:
+    """Put new files into their places; if one cannot be replaced, put the old ones back."""
+    first = list(temporary)[:-1]  # when the last one cannot be replaced, there is nothing to undo
+    old = {path: path.read_bytes() if path.is_file() else None for path in first}
+    done: list[Path] = []
+    try:
+        for path, new in temporary.items():
+            os.replace(new, path)
+            done.append(path)
+    except OSError:
+        for path in done:
+            content = old[path]
+            if content is None:
+                path.unlink()
+            else:
+                _write(path, content)
+        raise
 
 
 def _write(path: Path, content: bytes) -> None:

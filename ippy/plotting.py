@@ -5,6 +5,7 @@ from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def show_images(
     """Show images side by side on one grey scale, so that they can be compared.
 
     Args:
-        images: Dictionary title -> image, or a sequence of images; an image is (H, W) or has
-            leading axes of size 1; a batch (N, 1, H, W) is taken as N images.
+        images: Dictionary title -> image, or a sequence of images, tensors or arrays; an image is
+            (H, W) or has leading axes of size 1; a batch (N, 1, H, W) is taken as N images.
         titles: Titles where ``images`` is not a dictionary.
         vmin: Grey value shown black, one for all or one per image; None: from the image.
         vmax: Grey value shown white, likewise.
@@ -113,7 +114,7 @@ def show_images(
         The matplotlib figure.
 
     Raises:
-        ValueError: If there is no image, or one is not (H, W).
+        ValueError: If there is no image, one is not (H, W), or there are not as many titles.
     """
     import matplotlib.pyplot as plt
 
@@ -121,11 +122,13 @@ def show_images(
         titles, images = list(images), list(images.values())
     if not len(images):
         raise ValueError("images is empty; give at least one to show")
-    pictures = [np.asarray(p.detach().float().cpu().squeeze()) for p in images]
+    pictures = [np.asarray(torch.as_tensor(p).detach().float().cpu().squeeze()) for p in images]
     for picture in pictures:
         if picture.ndim != 2:
             raise ValueError(f"an image must be (H, W) after squeezing, got {picture.shape}")
     number = len(pictures)
+    if titles is not None and len(titles) != number:
+        raise ValueError(f"there are {len(titles)} titles for {number} images; give one for each")
     low = vmin if isinstance(vmin, Sequence) else [vmin] * number
     high = vmax if isinstance(vmax, Sequence) else [vmax] * number
     columns = columns or number

@@ -67,14 +67,16 @@ def _place(key: str) -> tuple[int, str]:
 
 def _row(path: Path, card: dict) -> str:
     """The row of one weight file."""
-    key, (mean, deviation) = path.stem, card["metrics"]["network"]["psnr"]
+    key, nothing = path.stem, "–"  # a card made by weights.save holds what its caller knew
+    psnr = card.get("metrics", {}).get("network", {}).get("psnr")
+    seconds = card.get("history", {}).get("seconds")
     cells = [
         NETWORKS[key].title if key in NETWORKS else key,
         f"`{key}`",
         f"`{task_of(card)}`",
         f"{card['parameters']:,}",
-        f"{mean:.2f}\u00a0±\u00a0{deviation:.2f}",
-        f"{card['history']['seconds'] / 60:.0f}",
+        f"{psnr[0]:.2f}\u00a0±\u00a0{psnr[1]:.2f}" if psnr else nothing,
+        f"{seconds / 60:.0f}" if seconds else nothing,
         f"`{card['sha256'][:8]}`",
     ]
     return f"| {' | '.join(cells)} |"
@@ -82,6 +84,8 @@ def _row(path: Path, card: dict) -> str:
 
 def _how(card: dict) -> str:
     """Recipe and machine of one run, in words."""
+    if not {"recipe", "data", "history"} <= set(card):
+        return "made elsewhere"
     recipe, by = card["recipe"], card["machine"]
     side = recipe["crop"]
     crop = f"crops of {side} × {side} pixels" if side else "images"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from numbers import Integral
 
 __all__ = ["Table"]
 
@@ -78,8 +79,8 @@ class Table:
 def _text(value: Cell, decimals: int) -> str:
     if value is None:
         return "–"
-    if isinstance(value, tuple):
+    if isinstance(value, str | bool):
+        return str(value)
+    if isinstance(value, tuple | list):
         return f"{value[0]:.{decimals}f} ± {value[1]:.{decimals}f}"
-    if isinstance(value, float):
-        return f"{value:.{decimals}f}"
-    return f"{value:,}" if isinstance(value, int) else value
+    return f"{value:,}" if isinstance(value, Integral) else f"{value:.{decimals}f}"

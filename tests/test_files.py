@@ -136,3 +136,24 @@ def test_writers_that_do_not_share_a_folder_of_locks_do_not_tear(tmp_path) -> No
     assert all(int(writer.stdout.read()) > 3 for writer in writers)
     assert {b"a", b"b"} == set(seen), "the writers did not work at the same time"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "file"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_if_the_second_file_cannot_be_replaced_the_first_is_what_it_was(
+    tmp_path, monkeypatch, there
+) -> None:
+    weights, card = tmp_path / "a.pth", tmp_path / "a.json"
+    if there:
+        atomic_write({weights: b"old", card: b"old card"})
+    replace = os.replace
+
+    def held(source: Path, target: Path) -> None:
+        if Path(target) == card:
+            raise PermissionError(13, "held by a scanner")
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", held)
+    with pytest.raises(OSError, match="held by a scanner.*what was there is unchanged"):
+        atomic_write({weights: b"new", card: b"new card"})
+    expected = {"a.pth": b"old", "a.json": b"old card"} if there else {}
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == expected

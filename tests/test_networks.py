@@ -9,7 +9,7 @@ import torch
 from conftest import ROOT
 from small_runs import RECIPE
 
-from ippy import evaluation, models, networks, paths, report, weights
+from ippy import commands, evaluation, models, networks, paths, report, training, weights
 from ippy.networks import GROUPS, NETWORKS, Network, taught
 from ippy.tasks import TASKS, measure
 
@@ -71,6 +71,19 @@ def test_the_table_has_the_order_of_the_registry_and_names_what_is_missing(tmp_p
     assert [row[1].strip("`") for row in rows] == [*kept, own.stem]
     assert rows[-1][0] == f"| {own.stem}" and rows[-1][2] == "`deblurring`"
     assert f"`{missing}`" in table.split("Not trained yet: ")[1].splitlines()[0]
+
+
+def test_a_card_that_says_little_has_a_row_and_can_be_loaded(tmp_path, capsys) -> None:
+    model = NETWORKS["SimpleCNN"].recipe.build()
+    card = {"model": "SimpleCNN", "model_args": NETWORKS["SimpleCNN"].recipe.model_args}
+    weights.save(model, tmp_path / "SimpleCNN.pth", card)
+    (row,) = [r for r in report.weights_table(tmp_path).splitlines() if "| `SimpleCNN` |" in r]
+    assert row.split(" | ")[4:6] == ["–", "–"]
+    _, history = training.load_or_train("SimpleCNN", weights_dir=tmp_path)
+    assert history == {} and capsys.readouterr().out.endswith(" parameters\n")
+    weights.save(model, tmp_path / "SimpleCNN.pth", {**card, "recipe": {"task": "unknown"}})
+    with pytest.raises(ValueError, match="card of SimpleCNN names the task 'unknown', not one of"):
+        commands.load_network("SimpleCNN", tmp_path)
 
 
 def test_pages_compare_what_a_chapter_explains() -> None:

@@ -3,6 +3,7 @@
 import itertools
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 
@@ -40,3 +41,11 @@ def test_titles_can_be_read_in_a_column_of_text(width, columns):
     height = figure.axes[0].title.get_fontsize() / 72 * scale
     assert height >= 11 or max(box.width for box in boxes) > 0.8 * figure.bbox.width / columns
     plt.close(figure)
+
+
+def test_arrays_are_shown_and_titles_are_counted():
+    figure = show_images([np.eye(4), torch.eye(4)], titles=["array", "tensor"])
+    first, second = (axis.images[0].get_array() for axis in figure.axes)
+    assert (first == second).all()
+    with pytest.raises(ValueError, match="there are 1 titles for 2 images"):
+        show_images([np.eye(4), torch.eye(4)], titles=["array"])

@@ -649,6 +649,12 @@ def test_test_of_named_files_runs_only_those(run, calls):
     assert len(calls.seen) == 1 and "book" not in calls.seen[0]
 
 
+def test_the_value_of_an_option_is_no_file(run, calls):
+    (run.ROOT / "weights").mkdir(exist_ok=True)
+    assert run.main(["test", "-k", "weights"]) == 0
+    assert {"tests", "ippy", "book", "-k", "weights"} <= set(calls.seen[-1])
+
+
 @pytest.mark.parametrize("fail", [None, "pytest", "release_check.py"])
 def test_release_check_names_what_is_stale_and_runs_the_long_tests(run, calls, fail):
     calls.fail = str(run.ROOT / "tools" / fail) if fail == "release_check.py" else fail

@@ -84,6 +84,10 @@ BAD = {
     "complex kernel": (lambda: Blurring((9, 9), np.eye(3) * 1j), TypeError, "complex128"),
     "kernel of words": (lambda: Blurring((9, 9), np.array([["a"]])), TypeError, "real numbers"),
     "crops of sinograms": (sinograms_as_images, ValueError, "CTProjector maps.*crops of both"),
+    "a side, not a shape": (lambda: Blurring(9), ValueError, r"integers \(H, W\), .*9"),
+    "a shape of words": (lambda: Blurring(("a", 3)), ValueError, r"integers.*\('a', 3\)"),
+    "half a pixel": (lambda: Blurring((9, 8.5)), ValueError, r"integers.*8\.5"),
+    "a projector's side": (lambda: CTProjector(64, [0.0]), ValueError, "two positive integers.*64"),
     "float16": (lambda: fit(fast=WIDE), ValueError, "'float16' is unknown; use 'float32' or"),
 }  # fmt: skip
 

@@ -181,6 +181,10 @@ def test_changed_code_can_be_accepted_and_a_missing_run_cannot(tmp_path, monkeyp
     Toy("ab").run(tmp_path)
     path = tmp_path / "toy.json"
     edit(monkeypatch, __name__, "name.upper()", "str.upper(name)")
+    book = path.read_bytes()
+    runner.accept("toy", Toy("ab").runs(), None, tmp_path / "own.json", start=path)
+    assert path.read_bytes() == book, "what the package brought is not written"
+    assert runner.stale(Toy("ab").runs(), tmp_path / "own.json") == []
     runner.accept("toy", Toy("ab").runs(), None, path)
     assert runner.stale(Toy("ab").runs(), path) == []
     with pytest.raises(ValueError, match="toy has to be run: 1 of its runs .* first is network c"):

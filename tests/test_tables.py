@@ -1,5 +1,6 @@
 """Tables of results: text, HTML, and what they refuse."""
 
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
@@ -35,3 +36,10 @@ def test_a_table_without_rows_or_with_other_columns_is_refused():
         Table([])
     with pytest.raises(ValueError, match="has the columns .'a'., expected .'b'."):
         Table([{"b": 1}, {"a": 1}])
+
+
+def test_numbers_of_numpy_and_pairs_of_json_are_written_like_ours():
+    ours = {"n": 1234, "x": 0.5, "pair": (1.0, 0.25)}
+    others = {"n": np.int64(1234), "x": np.float32(0.5), "pair": [1.0, 0.25]}
+    assert Table([others]).cells == Table([ours]).cells == [["1,234", "0.50", "1.00 ± 0.25"]]
+    assert Table([{"settled": True}]).cells == [["True"]]

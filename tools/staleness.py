@@ -31,6 +31,7 @@ PLACES = (
     ("book", "*.ipynb", "ipynb"),
     (PACKAGE, "**/*.png", ""),
     (PACKAGE, "**/*.json", ""),
+    (PACKAGE, "**/*.ttf", ""),
 )
 #: Who calls these can come upon a file that nobody names.
 LISTING = {"glob", "rglob", "iglob", "iterdir", "listdir", "scandir", "walk"}

@@ -99,9 +99,14 @@ def check_input(x: Tensor, shape: tuple[int, int]) -> None:
 
 
 def check_shape(shape: Sequence[int]) -> tuple[int, int]:
-    if len(shape) != 2 or any(n != int(n) or n < 1 for n in shape):
-        raise ValueError(f"a shape must be two positive integers (H, W), got {tuple(shape)}")
-    return int(shape[0]), int(shape[1])
+    try:
+        height, width = shape
+        whole = (int(height), int(width))
+        if min(whole) >= 1 and whole == (height, width):
+            return whole
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"a shape must be two positive integers (H, W), got {shape!r}")
 
 
 def check_choice(name: str, value: str | None, allowed: tuple[str, ...]) -> str:

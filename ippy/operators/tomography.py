@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ippy.operators.base import Operator, check_choice, check_input
+from ippy.operators.base import Operator, check_choice, check_input, check_shape
 
 __all__ = ["CTProjector"]
 
@@ -54,6 +54,7 @@ class CTProjector(Operator):
         *,
         oversampling: int = 1,
     ) -> None:
+        img_shape = check_shape(img_shape)
         angles = torch.as_tensor(angles, dtype=torch.float64).flatten().cpu()
         if not len(angles) or not angles.isfinite().all():
             raise ValueError(f"angles must be finite numbers, at least one, got {angles.tolist()}")

@@ -89,7 +89,7 @@ def run(
     """
     make_runs, summarise = study or _functions(name)
     path = Path(out or paths.output_dir() / "results") / f"{name}.json"
-    start = path if out or path.is_file() else _stored(name)
+    start = path if out else _stored(name)
     return runner.perform(name, make_runs(), summarise, path, start=start, renew=renew, jobs=jobs)
 
 
@@ -106,14 +106,18 @@ def accept(name: str) -> results.Study:
     """Say that the stored runs of a study hold, although the text of their code has changed.
 
     Raises:
+        FileNotFoundError: If the study has not been run.
         ValueError: If runs are missing or depend on something else than today's.
     """
     make_runs, summarise = _functions(name)
-    return runner.accept(name, make_runs(), summarise, _stored(name))
+    path = paths.output_dir() / "results" / f"{name}.json"
+    return runner.accept(name, make_runs(), summarise, path, start=_stored(name))
 
 
 def _stored(name: str) -> Path:
-    return paths.WEIGHTS / "results" / f"{name}.json"
+    """The file of a result: what was computed here, else the book's."""
+    own = paths.output_dir() / "results" / f"{name}.json"
+    return own if own.is_file() else paths.WEIGHTS / "results" / f"{name}.json"
 
 
 def _functions(name: str) -> tuple[Callable[[], list[Run]], Callable[[list[dict]], dict] | None]:

@@ -81,7 +81,7 @@ def _fit(kind: str, depth: int, seed: int) -> dict:
 
 
 def runs() -> list[Run]:
-    """Both kinds of chain in every depth, three seeds, which decide the initialisation."""
+    """Every kind of chain in every depth, three seeds, which decide the initialisation."""
     depends = identity(RECIPE)
     code: tuple[Callable, ...] = (_fit, *GENERATORS[RECIPE.data["version"]].values())
     return [
@@ -98,7 +98,7 @@ def runs() -> list[Run]:
 
 
 def summarise(runs: list[dict]) -> dict:
-    """Residual minus plain chains of each depth, and whether that has settled."""
+    """Other chains minus plain ones of each depth, and whether that has settled."""
     table = []
     for depth in dict.fromkeys(run["depth"] for run in runs):
         groups = {

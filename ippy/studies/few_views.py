@@ -33,7 +33,7 @@ CONTRASTS = (0.04, 0.08, 0.16, 0.32)
 #: Weights of the distance from a network's answer, tried on training images.
 WEIGHTS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 N_TUNING = 12
-#: What solves the task, from the projector, the measurements and the noise level.
+#: What solves the task, from the projector and the measurements.
 Method = Callable[[CTProjector, Tensor], Tensor]
 
 

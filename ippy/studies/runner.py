@@ -214,13 +214,23 @@ def stale(runs: list[Run], path: Path) -> list[str]:
     return lines + [f"{text}: is no run any more" for text in gone]
 
 
-def accept(name: str, runs: list[Run], summarise: Callable | None, path: Path) -> results.Study:
+def accept(
+    name: str,
+    runs: list[Run],
+    summarise: Callable | None,
+    path: Path,
+    *,
+    start: Path | None = None,
+) -> results.Study:
     """Say that stored runs hold although their code has changed: it computes the same.
+
+    Arguments as of :func:`perform`.
 
     Raises:
         ValueError: If runs are missing, or belong to another recipe, task or weight file.
     """
-    kept = _stored(path)
+    start = start or path
+    kept = _stored(start)
     runs = [run for run in runs if not run.missing]
     if wrong := [run for run in runs if run.key not in kept or not _fits(run, kept, False)]:
         raise ValueError(
@@ -228,4 +238,4 @@ def accept(name: str, runs: list[Run], summarise: Callable | None, path: Path) -
             f"recipe, task or weight file, the first is {_text(wrong[0].fields)}"
         )
     done = {run.key: {**kept[run.key], "sources": run.sources} for run in runs}
-    return _store(path, name, runs, done, summarise, results.read(path)["machine"])
+    return _store(path, name, runs, done, summarise, results.read(start)["machine"])

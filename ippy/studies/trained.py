@@ -252,6 +252,10 @@ def _images(split: str, arguments: tuple) -> Tensor:
 def _fit(name: str, seed: int, budget: str) -> tuple[nn.Module, dict]:
     """Train a network; its history says, too, which channels were active at each validation."""
     recipe = recipe_of(name, seed, budget)
+    if recipe.task != "deblurring":
+        raise ValueError(
+            f"{name} is for the task {recipe.task!r}; studies train for the book's blur"
+        )
     clean = images("train", recipe.data["n_images"], recipe.data)
     val = images("val", recipe.val_images, recipe.data)
     task = ranges(seed) if variant(name).ranges else task_operator()

@@ -148,9 +148,9 @@ def load_or_train(
         print(f"{key}: no weights in {path.parent.name}/, training for {recipe.steps} steps")
         return train_and_save(key, data=data, weights_dir=path.parent, resume=True)
     model, card = weights.load(path), weights.read_card(path)
-    steps = card["recipe"]["steps"]
-    print(f"{key}: {card['parameters']:,} parameters, trained for {steps:,} steps")
-    return model, card["history"]
+    trained = f", trained for {card['recipe']['steps']:,} steps" if "recipe" in card else ""
+    print(f"{key}: {card['parameters']:,} parameters{trained}")
+    return model, card.get("history", {})
 
 
 def _train_live(key: str, data: str | os.PathLike | None) -> tuple[nn.Module, dict]:

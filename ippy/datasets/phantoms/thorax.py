@@ -11,8 +11,8 @@ __all__ = ["thorax"]
 def thorax(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """Draw an axial slice of a chest, seen in a random window, with noise as tomography has it.
 
-    The values of the organs stand in ``ippy.anatomy``. The spectrum of the noise is that of
-    filtered backprojection: a ramp that a smooth filter cuts off.
+    The values of the organs stand in ``ippy.datasets.phantoms.anatomy``. The spectrum of the noise
+    is that of filtered backprojection: a ramp that a smooth filter cuts off.
 
     Args:
         rng: Source of all randomness.
