@@ -20,8 +20,8 @@ from ippy.operators.noise import gaussian_noise
 from ippy.seeds import generator_for
 
 __all__ = [
-    "KERNEL", "NOISE_LEVEL", "SHAPE", "TASKS", "VIEWS", "Sample", "Task", "few_view_projector",
-    "measure", "task_operator",
+    "KERNEL", "NOISE_LEVEL", "SHAPE", "TASKS", "VIEWS", "Sample", "Task", "data_step",
+    "few_view_projector", "measure", "task_operator",
 ]  # fmt: skip
 
 #: Height and width of the images, in pixels.
@@ -136,9 +136,19 @@ def _as_it_is(operator: Operator, y_delta: Tensor, x_hat: Tensor) -> Tensor:
     return x_hat
 
 
-def _step_to_the_data(operator: Operator, y_delta: Tensor, x_hat: Tensor) -> Tensor:
-    r"""The answer x moved towards the data: :math:`x + \arg\min_d \|Kd-(y-Kx)\|^2 + \mu\|d\|^2`."""
-    return x_hat + tikhonov(operator, y_delta - operator(x_hat), STEP_WEIGHT)
+def data_step(
+    operator: Operator, y_delta: Tensor, x_hat: Tensor, mu: float = STEP_WEIGHT
+) -> Tensor:
+    r"""One step towards the data: :math:`x + \arg\min_d \|Kd-(y-Kx)\|^2 + \mu\|d\|^2`.
+
+    Args:
+        operator: The forward model K.
+        y_delta: Measurements (N, C, rows, columns), as the operator gives them.
+        x_hat: Answers (N, C, H, W).
+        mu: Weight of the distance from the answer, beside the square of the operator's norm: a blur
+            has about 1, the projector of 30 views about 7,000.
+    """
+    return x_hat + tikhonov(operator, y_delta - operator(x_hat), mu)
 
 
 class Sample(NamedTuple):
@@ -295,7 +305,7 @@ TASKS = {
         "The same blur, told to the method, which is given the Tikhonov reconstruction",
         task_operator,
         given=_tikhonov,
-        finish=_step_to_the_data,
+        finish=data_step,
     ),
     "few_view": Task(
         f"Tomography from {VIEWS} views, one percent of noise",

@@ -50,7 +50,7 @@ def kept_arrays(file: Path, *names: str) -> list[np.ndarray] | None:
 def keep_arrays(file: Path, arrays: Mapping[str, np.ndarray], what: str) -> None:
     """Write arrays to a file; where that fails, warn: it costs time later, not the result now."""
     stream = io.BytesIO()
-    np.savez(stream, **arrays)
+    np.savez(stream, **arrays)  # type: ignore[arg-type]
     try:
         atomic_write({file: stream.getvalue()})
     except OSError as error:

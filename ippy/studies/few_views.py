@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ippy import datasets, evaluation, metrics, networks, results, weights
-from ippy.classical import tikhonov
 from ippy.datasets.phantoms import GENERATORS
 from ippy.images import sample_image
 from ippy.operators import CTProjector
@@ -16,10 +15,10 @@ from ippy.studies.comparison import insert_vessels
 from ippy.studies.measures import FAMILIES, VERSION, rounded
 from ippy.studies.runner import Run, identity
 from ippy.studies.shared import once
-from ippy.tasks import TASKS, VIEWS, few_view_projector
+from ippy.tasks import TASKS, VIEWS, data_step, few_view_projector
 
 __all__ = [
-    "CONTRASTS", "METHODS", "N_TEST", "NOISE_LEVELS", "N_VIEWS", "WEIGHTS", "data_step", "residual",
+    "CONTRASTS", "METHODS", "N_TEST", "NOISE_LEVELS", "N_VIEWS", "WEIGHTS", "residual",
     "test_pictures",
 ]  # fmt: skip
 
@@ -35,19 +34,6 @@ WEIGHTS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 N_TUNING = 12
 #: What solves the task, from the projector and the measurements.
 Method = Callable[[CTProjector, Tensor], Tensor]
-
-
-def data_step(K: CTProjector, y_delta: Tensor, x_hat: Tensor, mu: float) -> Tensor:
-    r"""One step towards the data: :math:`x + \arg\min_d \|Kd-(y-Kx)\|^2 + \mu\|d\|^2`.
-
-    Args:
-        K: The projector.
-        y_delta: Sinograms ``(N, 1, *K.out_shape)``.
-        x_hat: Answers (N, 1, H, W).
-        mu: Weight of the distance from the answer; the square of the projector's norm at 30 views
-            is about 7,000.
-    """
-    return x_hat + tikhonov(K, y_delta - K(x_hat), mu)
 
 
 def residual(K: CTProjector, y_delta: Tensor, x_hat: Tensor) -> Tensor:
