@@ -62,6 +62,7 @@ def plot_knobs(
     settings: Mapping[str, Sequence[float]],
     nominal: Mapping[str, float],
     *,
+    colors: Mapping[str, str] | None = None,
     label: str = "mean PSNR (dB)",
     width: float = 10.0,
 ) -> "Figure":
@@ -73,6 +74,8 @@ def plot_knobs(
             ``"measurement"`` is drawn dotted.
         settings: Knob -> its settings, in the order of the panels.
         nominal: Knob -> the setting of the training, drawn as a vertical line.
+        colors: Name -> colour, so that a method has one colour in all figures; the others, or all
+            if None, take the colours of the style in turn.
         label: What the numbers are.
         width: Width of the figure in inches.
 
@@ -87,13 +90,13 @@ def plot_knobs(
     )
     for axis, (knob, places) in zip(axes[0], settings.items(), strict=True):
         axis.axvline(nominal[knob], color="k", linewidth=0.6)
-        colours = iter(range(len(curves)))
+        turn = iter(range(len(curves)))
         for name, found in curves.items():
             rows = np.atleast_2d(np.asarray(found[knob], dtype=float))  # (seeds, settings)
             if name == "measurement":
                 axis.plot(places, rows.mean(0), "k:", label=name)
                 continue
-            colour = f"C{next(colours)}"
+            colour = (colors or {}).get(name) or f"C{next(turn)}"
             axis.plot(places, rows.mean(0), "o-", color=colour, markersize=3, label=name)
             if len(rows) > 1:
                 axis.fill_between(places, rows.min(0), rows.max(0), color=colour, alpha=0.3)

@@ -46,3 +46,10 @@ def test_seeds_are_a_band_and_the_measurement_is_dotted():
     assert (band.min(), band.max()) == (18.0, 33.0)
     assert not noise.collections, "one seed has no band"
     assert [axis.get_xlabel() for axis in figure.axes] == list(settings)
+
+
+def test_a_method_has_its_colour_whatever_else_is_drawn():
+    curves = {name: {"x": [1.0, 2.0]} for name in ("measurement", "another", "ours")}
+    figure = charts.plot_knobs(curves, {"x": (0, 1)}, {"x": 0}, colors={"ours": "C3"})
+    colors = {line.get_label(): line.get_color() for line in figure.axes[0].lines}
+    assert colors["ours"] == "C3" and colors["another"] == "C0"

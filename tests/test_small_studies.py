@@ -165,10 +165,11 @@ def test_runs_in_threads_give_what_they_give_one_by_one(shallow):
 @pytest.mark.slow
 def test_fields(tmp_path, monkeypatch):
     recipe = replace(fields.RECIPE, steps=12, val_every=1, batch_size=2)
+    monkeypatch.setattr(fields, "SEEDS", {"streaks": (0, 1)})
     for name, value in (("RECIPE", recipe), ("N_TRAIN", 4), ("N_VAL", 2),
                         ("UNET_CH", 2), ("LINEAR", (7, 15, 31))):  # fmt: skip
         monkeypatch.setattr(fields, name, value)
-    found = perform("fields", tmp_path, lambda f: f.get("seed", 0) < 2 and f["task"] == "streaks")
+    found = perform("fields", tmp_path, lambda f: f["task"] == "streaks")
     assert len(found["table"]) == 5 and len(found["settled"]) == 4
     reach = {run.get("field"): run["reach"] for run in found.runs(seed=0)}
     assert reach.pop(None) > 50 and all(field == reach[field] for field in reach)
@@ -190,7 +191,10 @@ def test_baselines_and_comparison(tmp_path, monkeypatch):
         assert set(run["psnr_families"]) == set(measures.FAMILIES)
         assert len(run["psnr_noise_free"]) == len(run["psnr"]) == 2
         faded = run["frequency_faded"]
-        assert {len(values) for values in faded.values()} == {len(run["frequency"])}
+        assert {world: len(rows) for world, rows in faded.items()} == {"mixed": 2, "foreign": 3}
+        rows = [*run["frequency"], *faded["mixed"], *faded["foreign"]]
+        assert {len(row) for row in rows} == {len(comparison.H_EDGES) - 1}
+        assert len(run["frequency"]) == 2
         assert faded["mixed"] != run["frequency"] and faded["mixed"] != faded["foreign"]
     assert set(found["runs"][1]["psnr_families_own"]) == set(measures.FAMILIES)
 

@@ -66,12 +66,18 @@ def faded(x: Tensor) -> Tensor:
     return x * rows[:, None] * columns
 
 
-def _error_in_worlds(f: Method | nn.Module) -> dict[str, list[float]]:
-    """Error by frequency of faded images, of the test images and of foreign ones."""
+def _error_by_image(x_hat: Tensor, x: Tensor) -> list[list[float]]:
+    """Error by frequency of each image: two images with stripes would decide what is pooled."""
+    pairs = zip(x_hat.split(1), x.split(1), strict=True)
+    return [rounded(error_by_frequency(*pair)) for pair in pairs]
+
+
+def _error_in_worlds(f: Method | nn.Module) -> dict[str, list[list[float]]]:
+    """Error by frequency of each faded image, of the test images and of foreign ones."""
     foreign = foreign_images()
     worlds = {"mixed": test_pairs(), "foreign": (measure(foreign, task_operator()), foreign)}
     return {
-        world: rounded(error_by_frequency(faded(apply(f, y_delta)), faded(x)))
+        world: _error_by_image(faded(apply(f, y_delta)), faded(x))
         for world, (y_delta, x) in worlds.items()
     }
 
@@ -154,7 +160,7 @@ def _compare(subject: Subject) -> dict:
         found["psnr_families_own"] = _own_parameters(subject.fields["network"])
     return {
         **found,
-        "frequency": rounded(error_by_frequency(apply(f, y_delta), x)),
+        "frequency": _error_by_image(apply(f, y_delta), x),
         "frequency_faded": _error_in_worlds(f),
         "vessels": vessels(f),
     }
