@@ -29,7 +29,7 @@ __all__ = ["BASE", "CHANGES", "Change"]
 SEEDS = (0, 1, 2)
 #: Steps of the base, and of Adam, whose step costs less, in the same time.
 STEPS, STEPS_ADAM = 480, 786
-#: The recipe of the UNets, for a network of half the width: it comes further in the same time.
+#: The recipe of the UNets, for a network of half the width, which comes further in the same time.
 BASE = replace(
     RECIPES["UNet"],
     model_args={**RECIPES["UNet"].model_args, "base_ch": 16},
