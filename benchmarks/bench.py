@@ -1,13 +1,13 @@
-"""Benchmarks of training: ``python3 run.py bench [NAME ...]``, or ``--all`` for the long ones too.
+"""Benchmarks of training: ``python3 run.py bench [NAME ...]``, or ``--all`` for the long one too.
 
 ``speed`` (some minutes) measures on this machine what one training step, one fetched sample and
 one reconstruction cost, ``projector`` (a minute) the CT projector, ``blur`` (a minute) the blur,
-its adjoint and total variation, ``lecture`` (ten minutes) every
-cell of the book and the short trainings of a lecture. ``quality`` and ``ablation`` (hours,
-resumable) train networks. Results are stored in ``benchmarks/results`` together with the machine;
-every call prints them all in one table. In the first two, things are compared by turns within one
-run; ``quality`` multiplies steps by the seconds per step found in ``speed``. Numbers there
-are medians, and (least, largest).
+its adjoint and total variation, ``lecture`` (fifteen minutes) every cell of the book and the short
+trainings of a lecture. ``quality`` (hours, resumable) trains networks; what the parts of a recipe
+are worth is in the study ``recipe``. Results are stored in ``benchmarks/results`` together with the
+machine; every call prints them all in one table. In the first two, things are compared by turns
+within one run; ``quality`` multiplies steps by the seconds per step found in ``speed``. Numbers
+there are medians, and (least, largest).
 """
 
 import argparse
@@ -22,7 +22,6 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-import ablation
 import blur
 import lecture
 import projector
@@ -315,12 +314,6 @@ def quality_rows(stored: results.Study) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def ablation_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
-    for run in stored["runs"]:
-        texts = [f"{run[k]['mse']:.2e}, {run[k]['psnr']:.2f} dB" for k in ("last", "averaged")]
-        yield f"ablation: {run['change']}, {run['seed']}", texts[0], f"averaged weights {texts[1]}"
-
-
 def projector_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
     seconds = stored["seconds"]
     for name, values in seconds.items():
@@ -363,7 +356,6 @@ PARTS = {
     "blur": blur_rows,
     "lecture": lecture_rows,
     "quality": quality_rows,
-    "ablation": ablation_rows,
 }
 
 
@@ -400,8 +392,7 @@ def main(argv: list[str]) -> None:
             text = json.dumps({**facts, **measured}, indent=1) + "\n"
             atomic_write({RESULTS / f"{name}.json": text.encode()})
         else:
-            runs = quality if name == "quality" else ablation.runs
-            studies.run(name, RESULTS, (runs, None))
+            studies.run(name, RESULTS, (quality, None))
     table()
 
 

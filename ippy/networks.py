@@ -190,8 +190,9 @@ _UNET = {"in_ch": 1, "out_ch": 1, "base_ch": 32}
 # How the recipes were found is in the study ``recipe``. The UNets have one budget; they start as
 # the identity, with a signal at all levels. What a unit is given is never negative, so that all its
 # inputs share a direction, in which an optimiser that scales each weight alone leaps; SOAP with
-# sides up to those of the deepest level, and shorter steps for layers with many inputs, keep its
-# units from being pushed into silence. The decay keeps weights from growing in long training.
+# sides up to those of the deepest level, and shorter steps for layers with many inputs, are meant
+# to keep its units from being pushed into silence. The decay keeps weights from growing in long
+# training.
 _IMAGES = {"n_images": 2000, "kind": "mixed", "version": 3}
 _COMMON: dict[str, Any]
 _COMMON = {"data": _IMAGES, "val_images": 32, "quick_steps": 300}

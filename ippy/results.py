@@ -24,7 +24,7 @@ class Study(dict):
         Raises:
             ValueError: If the study has no such field.
 
-        >>> [run["seed"] for run in load("skips").runs(network="UNet, two poolings")]
+        >>> [run["seed"] for run in load("skips").runs(network="UNet without skips")]
         [0, 1, 2]
         """
         if unknown := set(fields) - set(self["fields"]):

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from ippy import models
 from ippy.operators import CTProjector
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import ablation
 import bench
 import blur
 import projector
@@ -46,22 +44,6 @@ def test_floating_point_operations_of_one_convolution():
     assert bench.flop(conv, 16) == 2 * forward, "the input needs no gradient"
 
 
-def test_every_ablation_costs_the_same_and_changes_something():
-    base = ablation.BASE
-    for name, change in ablation.CHANGES.items():
-        recipe = replace(base, **change)
-        side = base.crop if name == "crops without margin" else recipe.crop or 256
-        pixels = recipe.steps * recipe.batch_size * side**2
-        assert pixels == pytest.approx(base.steps * base.batch_size * base.crop**2, rel=0.02)
-        assert (recipe == base) == (name == "the recipe" or name in ablation.LOSSES)
-
-
-def test_tiles_are_pieces_of_the_images():
-    images = torch.arange(2 * 256 * 256).reshape(2, 1, 256, 256)
-    found = ablation.tiles(images, 64)
-    assert found.shape == (32, 1, 64, 64) and torch.equal(found[-1], images[1, :, 192:, 192:])
-
-
 def test_the_alternative_projector_agrees():
     angles = torch.tensor([0.2, 1.0, 2.5])
     x = torch.zeros(1, 1, 64, 64)
@@ -92,8 +74,6 @@ def test_the_table_shows_every_stored_result(capsys):
     for key in stored("speed")["networks"]:
         assert f"{key}: step, ours, crops" in text
     assert all(f"time to quality, seed {seed}" in text for seed in range(bench.SEEDS["course"]))
-    for run in stored("ablation")["runs"]:
-        assert f"ablation: {run['change']}, {run['seed']}" in text
     assert all(f"chapter {name}" in text for name in stored("lecture")["cells"])
     assert "adjoint of a blur, 31 pixels, batch 8" in text
     assert "CTProjector  " in text and "rotate and sum  " in text
@@ -103,6 +83,6 @@ def test_an_unknown_benchmark_is_named(capsys):
     with pytest.raises(SystemExit):
         bench.main(["spead"])
     assert (
-        "no benchmark spead; there are speed, projector, blur, lecture, quality, ablation"
+        "no benchmark spead; there are speed, projector, blur, lecture, quality"
         in capsys.readouterr().err
     )

@@ -190,7 +190,7 @@ def test_switches_change_the_answer_and_can_be_taken_back(started) -> None:
         "document.querySelector('.inside .lab-status').textContent.includes('everything is on')"
     )
     assert tick.is_checked()
-    after(page, page.get_by_role("button", name="Finest level alone").click)
+    after(page, page.locator(".inside").get_by_role("button", name="Finest level alone").click)
     assert not page.get_by_label("What comes up from dec2, on").is_checked()
     after(page, page.get_by_role("button", name="All on").click)
     assert "everything is on" in status(page) and page.errors == []
@@ -198,7 +198,7 @@ def test_switches_change_the_answer_and_can_be_taken_back(started) -> None:
 
 def test_a_setting_may_be_asked_for_twice(started) -> None:
     page = started
-    alone = page.get_by_role("button", name="Finest level alone")
+    alone = page.locator(".inside").get_by_role("button", name="Finest level alone")
     after(page, alone.click)
     alone.click()  # the same answer again, and the figure goes on
     page.wait_for_timeout(500)

@@ -31,8 +31,8 @@ def stored(monkeypatch):
 
 
 def test_every_stored_study_has_its_row(stored):
-    module = SimpleNamespace(__doc__="Does size matter?\n\nMore.")
-    table = overview.studies({"size": module, "not computed": module})
+    module = SimpleNamespace(QUESTION="Does size matter?")
+    table = overview.all_studies({"size": module, "not computed": module})
     (row,) = table.cells
     assert row == ["size", "Does size matter?", "2", "2", "2", "2026-01-02", "Cray, CPU, H100"]
 
@@ -56,5 +56,5 @@ def test_a_setting_that_the_name_tells_has_no_column(monkeypatch):
 def test_the_books_studies_can_all_be_listed():
     from ippy.studies import STUDIES
 
-    listed = {row[0] for row in overview.studies(STUDIES).cells}
+    listed = {row[0] for row in overview.all_studies(STUDIES).cells}
     assert {"starts", "few_view_baselines"} <= listed <= set(STUDIES)

@@ -157,6 +157,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel) -> None:
         held = {info.filename: archive.read(info) for info in archive.infolist()}
     name = f"ippy-{ippy.__version__}"
     package = {path for path in (ROOT / "ippy").rglob("*") if path.suffix in (".py", ".png")}
+    package |= {ROOT / "ippy" / "fonts" / name for name in ("Inter.ttf", "OFL.txt")}
     package |= {ROOT / "ippy" / "py.typed", ROOT / "ippy" / "samples" / "README.md"}
     expected = {path.relative_to(ROOT).as_posix(): path for path in package}
     shipped = [*(ROOT / "weights").glob("*.*"), *(ROOT / "weights" / "results").glob("*.json")]

@@ -113,7 +113,7 @@ def test_the_command_restores_pictures_of_all_kinds(tmp_path, monkeypatch, capsy
         picture(mode, (48, 40)).save(name)
     files = ["a.png", "b.png", "c.tif"]
     assert cli.main(["reconstruct", "ResCNN", *files, "--out", "out"]) == 0
-    assert "3 of 3 pictures restored by ResCNN in out/" in capsys.readouterr().out
+    assert "3 of 3 pictures restored by ResCNN in out\n" in capsys.readouterr().out
     model = weights.load("ResCNN")
     for file in files:
         before, after = read_picture(file), read_picture(f"out/{file}")

@@ -188,13 +188,16 @@ def _dynamic(node: ast.Call) -> set[str]:
 
 
 def _inside_hooks(tree: ast.AST) -> Iterator[ast.AST]:
-    """What stands inside import hooks and ``__getattr__``, which answer for names without a file.
+    """What stands in modules with import hooks and in ``__getattr__``.
 
-    Who uses such a name imports what has no file, and that is counted there.
+    They answer for names without a file. Who uses such a name imports what has no file, and that is
+    counted there.
     """
     for node in ast.walk(tree):
         bases = {getattr(base, "id", "") for base in getattr(node, "bases", [])}
-        if getattr(node, "name", "") == "__getattr__" or "MetaPathFinder" in bases:
+        if "MetaPathFinder" in bases:
+            yield from ast.walk(tree)
+        elif getattr(node, "name", "") == "__getattr__":
             yield from ast.walk(node)
 
 

@@ -68,14 +68,11 @@ def studies() -> list[str]:
     from ippy.studies import STUDIES, runner, stale
 
     sys.path.insert(0, str(ROOT / "benchmarks"))
-    import ablation
     import bench
 
     found = [line for name in STUDIES for line in in_short(name, stale(name))]
-    for name, make_runs in (("quality", bench.quality), ("ablation", ablation.runs)):
-        lines = runner.stale(make_runs(), bench.RESULTS / f"{name}.json")
-        found += in_short(f"benchmark {name}", lines)
-    return found
+    lines = runner.stale(bench.quality(), bench.RESULTS / "quality.json")
+    return found + in_short("benchmark quality", lines)
 
 
 def main(root: Path = ROOT) -> int:

@@ -25,7 +25,8 @@ def chapters_of_names(env: BuildEnvironment) -> dict[str, str]:
     known = {full.split(".")[-1] for full, what in objects if what.objtype in ("class", "function")}
     most: dict[str, tuple[int, str]] = {}
     for page in sorted(env.found_docs):
-        if Path(env.doc2path(page)).suffix != ".ipynb":
+        numbered = bool(env.toc_secnumbers.get(page))  # a chapter, and no appendix
+        if not numbered or Path(env.doc2path(page)).suffix != ".ipynb":
             continue
         text = env.get_doctree(page).astext()
         said = Counter(re.findall(r"\w+", text))

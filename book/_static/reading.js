@@ -6,7 +6,7 @@ window.addEventListener("load", () => {
   // Formulas shrink a little where that makes them fit; what is still wide fades at the side where it goes on, and can
   // be scrolled by finger, mouse and, since it takes the focus, by key.
   const SMALLEST = 0.75;
-  const NAMES = ["div.math", "div.math mjx-container", ".cell_output", "figure", "pre", ".pst-scrollable-table-container"];
+  const NAMES = ["div.math", "div.math mjx-container", ".cell_output", "figure", "pre", ".pst-scrollable-table-container", ".results"];
   const WIDE = NAMES.map((name) => `.bd-article ${name}`).join(", ");
   const mark = (box) => {
     const hidden = box.clientWidth ? box.scrollWidth - box.clientWidth : 0;

@@ -48,7 +48,8 @@ __all__ = [
     "stale",
 ]
 
-#: Name -> module with a function ``runs()`` and, where results are summarised, ``summarise(runs)``.
+#: Name -> module with its ``QUESTION``, a function ``runs()`` and, where results are summarised,
+#: ``summarise(runs)``.
 STUDIES: dict[str, ModuleType] = {
     "baselines": baselines,
     "few_view_baselines": few_view_baselines,

@@ -12,6 +12,8 @@ from ippy.tasks import SHAPE, TASKS, measure, task_operator
 
 __all__ = ["LAMBDAS", "NOISE_LEVELS", "N_IMAGES", "runs", "summarise"]
 
+QUESTION = "Regularisation parameters of the classical methods, chosen on training images"
+
 #: The parameters that are tried, twelve in a decade.
 LAMBDAS = {
     "Tikhonov": [round(10 ** (k / 12), 7) for k in range(-48, 1)],

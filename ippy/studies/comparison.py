@@ -32,6 +32,8 @@ from ippy.tasks import NOISE_LEVEL, measure, task_operator
 
 __all__ = ["CONTRASTS", "H_EDGES", "error_by_frequency", "faded", "insert_vessels", "vessels"]
 
+QUESTION = "Every network and classical method: quality, error by frequency, vessels"
+
 #: Edges of the intervals of $|H|$.
 H_EDGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 #: Grey values that vessels add.

@@ -12,6 +12,8 @@ from ippy.studies.runner import Run
 
 __all__ = ["REPEATS", "runs"]
 
+QUESTION = "Arithmetic and time of a reconstruction. Times of one machine only can be compared"
+
 REPEATS = 7
 
 

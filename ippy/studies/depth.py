@@ -22,6 +22,8 @@ from ippy.tasks import measure, task_operator
 
 __all__ = ["COMPARED", "DEPTHS", "KINDS", "RECIPE", "WIDTH", "gradient_norms", "runs", "summarise"]
 
+QUESTION = "Plain against residual chains of 8, 16 and 32 layers that all start as the identity"
+
 #: Numbers of layers, and kinds of :class:`ippy.studies.DeepChain`.
 DEPTHS, KINDS = (8, 16, 32), ("plain", "residual", "scaled")
 #: The kinds that are trained, and compared with the first of them.

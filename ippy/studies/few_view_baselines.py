@@ -10,6 +10,8 @@ from ippy.tasks import TASKS, few_view_projector
 
 __all__ = ["LAMBDAS", "runs", "summarise"]
 
+QUESTION = "Regularisation parameters for few-view tomography, chosen on training images"
+
 #: The parameters that are tried, twelve in a decade. They weigh against the square of the
 #: projector's norm, 86, and are thousands of times larger than those of a blur.
 LAMBDAS = {

@@ -22,6 +22,10 @@ __all__ = [
     "test_pictures",
 ]  # fmt: skip
 
+QUESTION = (
+    "Few-view tomography: every method, at home and away, and whether answers agree with the data"
+)
+
 TASK = TASKS["few_view"]
 #: Mixed test images, images of each family, and of each setting away from home.
 N_TEST, N_FAMILY, N_AWAY = 32, 16, 12

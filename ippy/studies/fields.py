@@ -41,6 +41,8 @@ __all__ = [
     "summarise",
 ]
 
+QUESTION = "What a wide receptive field buys, for artifacts from local to global"
+
 SHAPE = (128, 128)
 VERSION = 3  # of the procedural images
 N_TRAIN, N_VAL, N_VIEWS = 2000, 32, 30

@@ -10,6 +10,8 @@ from ippy.tasks import task_operator
 
 __all__ = ["KINDS", "N_TEST", "RECIPE", "runs"]
 
+QUESTION = "Networks with and without a skip, trained on one kind of images and tested on the other"
+
 #: Kinds of images.
 KINDS = ("thorax", "dead_leaves")
 RECIPE = replace(SMALL, val_every=1000)

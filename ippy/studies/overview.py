@@ -7,10 +7,10 @@ from ippy.results import Study
 from ippy.studies.runner import ABOUT
 from ippy.tables import Cell, Table
 
-__all__ = ["studies", "table"]
+__all__ = ["all_studies", "table"]
 
 
-def studies(modules: dict) -> Table:
+def all_studies(modules: dict) -> Table:
     """One row for each study that is stored: question, runs, seeds, cost, machine.
 
     Args:
@@ -27,7 +27,7 @@ def studies(modules: dict) -> Table:
         rows.append(
             {
                 "study": name,
-                "question": module.__doc__.strip().splitlines()[0].rstrip("."),
+                "question": module.QUESTION,
                 "runs": len(runs),
                 "seeds": len(seeds) or None,
                 "minutes": study["seconds"] / 60,

@@ -26,6 +26,8 @@ from ippy.tasks import SHAPE, measure, task_operator
 
 __all__ = ["BASE", "CHANGES", "Change"]
 
+QUESTION = "How the recipe was found: one change at a time, at equal cost"
+
 SEEDS = (0, 1, 2)
 #: Steps of the base, and of Adam, whose step costs less, in the same time.
 STEPS, STEPS_ADAM = 480, 786

@@ -27,6 +27,8 @@ from ippy.tasks import NOISE_LEVEL, measure, task_operator
 
 __all__ = ["ANGLES", "BUDGET", "LENGTHS", "NOISE_LEVELS", "TOLD", "WORLDS"]
 
+QUESTION = "Networks and classical methods away from the task that they were made for"
+
 #: How the UNets are trained, key of :data:`ippy.studies.trained.BUDGETS`.
 BUDGET = "brief"
 #: Noise levels, angles in degrees and lengths in pixels of the blurs, and kinds of images.

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Hashable
+from functools import update_wrapper
 from typing import Any, TypeVar, cast
 
 __all__ = ["once"]
@@ -30,8 +31,5 @@ def once(function: F) -> F:
     def clear() -> None:
         kept.clear()
 
-    get.__doc__, get.__name__ = function.__doc__, function.__name__
-    get.__qualname__, get.__module__ = function.__qualname__, function.__module__
-    get.__wrapped__ = function  # type: ignore[attr-defined]
     get.cache_clear = clear  # type: ignore[attr-defined]
-    return cast(F, get)
+    return cast(F, update_wrapper(get, function))

@@ -9,6 +9,8 @@ from ippy.tasks import measure, task_operator
 
 __all__ = ["STARTS", "runs"]
 
+QUESTION = "Is it the skip that helps, or that the network starts as the identity?"
+
 STARTS = ("default", "identity")
 
 

@@ -26,6 +26,10 @@ __all__ = [
     "summarise", "without_level",
 ]  # fmt: skip
 
+QUESTION = (
+    "What a UNet loses without its skips, and what a trained one misses without a level or a skip"
+)
+
 #: Key of :data:`ippy.studies.trained.BUDGETS`.
 BUDGET = "brief"
 #: What is trained, with and without skips and a global skip, from the new start and PyTorch's.

@@ -19,6 +19,8 @@ from ippy.tasks import SHAPE, task_operator
 
 __all__ = ["BUDGET", "N_FIELD", "SHARE_INSIDE", "STARTS", "radii", "runs", "summarise"]
 
+QUESTION = "What four starts of the same UNet make of its levels: reach, live channels, error"
+
 #: Key of :data:`ippy.studies.trained.BUDGETS`.
 BUDGET = "short"
 #: What is compared, the network of the book last.

@@ -23,6 +23,10 @@ from ippy.studies.statistics import pooled_std, student_t
 
 __all__ = ["BUDGET", "OTHERS", "runs", "summarise", "with_mean_attention"]
 
+QUESTION = (
+    "The UNets beside each other: residual blocks, gates, nested skips, fewer levels or channels"
+)
+
 #: Key of :data:`ippy.studies.trained.BUDGETS`.
 BUDGET = "short"
 #: Trained beside the UNets of the book.
