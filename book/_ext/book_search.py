@@ -1,7 +1,8 @@
 """Local Sphinx extension: a search that finds the chapter of a class first, and clean excerpts.
 
-1. A class or function of ``ippy`` belongs to the chapter that defines it, or names it most often.
-   The search index has an entry for it at the section of that chapter that names it most.
+1. A class or function of ``ippy`` belongs to the chapter that defines it (of a network: explains
+   it), else to the one that names it most often. The search index has an entry for it at the
+   section of that chapter that names it most.
 2. The page of results gets ``search.js``, whose excerpts are sentences, without code and raw TeX.
 """
 
@@ -14,6 +15,8 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+
+from ippy.networks import NETWORKS
 
 DEFINITION = re.compile(r"^(?:class|def) (\w+)", re.M)
 FEW = 5  # a name said less often than this has no chapter
@@ -30,7 +33,8 @@ def chapters_of_names(env: BuildEnvironment) -> dict[str, str]:
             continue
         text = env.get_doctree(page).astext()
         said = Counter(re.findall(r"\w+", text))
-        for name in DEFINITION.findall(text):
+        explained = {n.recipe.model for n in NETWORKS.values() if f"book/{n.chapter}" == page}
+        for name in {*DEFINITION.findall(text), *explained}:
             said[name] += 1000
         for name in known & set(said):
             most[name] = max(most.get(name, (FEW - 1, "")), (said[name], page))
