@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from ippy import models
+from ippy import metrics, models
 from ippy.operators import CTProjector
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import bench
 import blur
+import lecture
 import projector
 
 
@@ -61,6 +62,12 @@ def test_the_blur_is_compared_with_an_adjoint_of_the_same_values():
     y = torch.rand(2, 1, 16, 20)
     assert (K.adjoint(y) - old.adjoint(y)).abs().max() < 1e-6
     assert (K(y) - old.adjoint(y)).abs().max() > 0.01
+
+
+def test_a_short_training_is_judged_by_what_its_network_is_given():
+    given = {key: metrics.psnr(*lecture.phantom_of(key)).item() for key in ("UNet", "FewViewUNet")}
+    assert 20 < given["UNet"] < 25, "the measurement"
+    assert given["FewViewUNet"] < 18, "its FBP"
 
 
 def stored(name: str) -> dict:

@@ -1,6 +1,7 @@
 """What was measured: every study with its question, size and cost, and each of its runs."""
 
 from collections.abc import Iterable
+from math import fsum
 
 from ippy import results
 from ippy.results import Study
@@ -114,5 +115,5 @@ def _short(key: str, value: object) -> Cell:
     """A value that fits into a cell, or None."""
     if isinstance(value, list) and value and all(isinstance(v, int | float) for v in value):
         curve = key == "step" or key.startswith("val_")
-        return value[-1] if curve else sum(value) / len(value)
+        return value[-1] if curve else fsum(value) / len(value)
     return value if isinstance(value, int | float | str) and not isinstance(value, bool) else None
