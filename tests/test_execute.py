@@ -263,6 +263,13 @@ def test_marks_of_the_book_are_found(tools) -> None:
         assert marks["modules"] == bare, "a comment in ippy would run this notebook again"
 
 
+def test_old_module_names_do_not_tie_a_notebook_to_the_whole_library(tools) -> None:
+    sources = tools.staleness.Sources(ROOT)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import ippy.tables")])
+    found = sources.marks(notebook)["modules"]
+    assert "ippy.tables" in found and "ippy.first_edition" in found and len(found) < 10
+
+
 # -- What execute does ----------------------------------------------------------------------------
 
 
