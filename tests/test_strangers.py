@@ -26,7 +26,7 @@ from ippy import (
     plotting,
     weights,
 )
-from ippy.networks import Recipe
+from ippy.networks import NETWORKS, Recipe
 from ippy.operators import Blurring, CTProjector, DownScaling, Gradient, course_motion_kernel
 from ippy.receptive_field import receptive_field
 from ippy.training import MeasuredCrops
@@ -74,7 +74,6 @@ BAD = {
         lambda: Recipe("SimpelUNet").build(), ValueError, "no network 'SimpelUNet'.*SimpleUNet"
     ),
     "UNet without channels": (lambda: models.SimpleUNet(base_ch=0), ValueError, "base_ch is 0"),
-    "UNet++ without channels": (lambda: models.UNetPP(out_ch=0), ValueError, "out_ch is 0"),
     "CNN without channels": (lambda: models.ResCNN(1, 1, -3), ValueError, "n_filters is -3"),
     "volume without channels": (lambda: models.UNet3D(in_ch=0), ValueError, "in_ch is 0"),
     "nothing to show": (lambda: plotting.show_images([]), ValueError, "images is empty"),
@@ -97,6 +96,12 @@ def test_refused_by_name(name):
     call, kind, message = BAD[name]
     with pytest.raises(kind, match=f"(?s){message}"):
         call()
+
+
+@pytest.mark.parametrize("name", sorted({n.recipe.model for n in NETWORKS.values()}))
+def test_every_network_refuses_to_be_without_outputs(name):
+    with pytest.raises(ValueError, match="out_ch(=| is )0"):
+        getattr(models, name)(1, 0, 4)
 
 
 @pytest.mark.parametrize(
