@@ -21,7 +21,7 @@ pytestmark = [
 # name; the last place is between two steps.
 RUN = """
 import json, os, signal, sys
-import accelerate
+import accelerate, torch._dynamo  # which accelerate imports when training begins
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
