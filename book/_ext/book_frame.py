@@ -8,6 +8,8 @@
    narrow one beside it (``x_narrow.svg``) gives way to that on phones.
 5. Headings that are the titles of other pages have these titles in a page's contents too.
 6. Drawings get the book's fonts: a picture may not use those of the page that shows it.
+7. What a page shows first comes first: its fonts and its first picture; scripts wait, and those of
+   the search stay with the search.
 """
 
 import base64
@@ -44,6 +46,12 @@ DRAWING_FONTS = {
     "diagram-italic.woff2": ("Literata; font-style: italic", "U+0-24F, U+2000-2BFF"),
     "diagram-italic-greek.woff2": ("Literata; font-style: italic", "U+370-3FF"),
 }
+#: Fonts of every page's text, headings and sidebars.
+FIRST_FONTS = ("literata.woff2", "inter.woff2")
+#: The theme loads the words of all pages with each page, for a search as you type, which is off.
+SEARCH_SCRIPT = re.compile(
+    r'\s*<script src="[./]*(_static/searchtools|_static/language_data|searchindex)\.js"></script>'
+)
 MATHJAX_PARTS = ("tex-mml-chtml.js", "output/chtml/fonts", "input/tex/extensions")
 
 
@@ -144,6 +152,28 @@ def lazy(files: dict[str, Path], images: Path, image: re.Match) -> str:
     return f"<picture>{source}{picture}</picture>"
 
 
+def hasten(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Fetch a page's fonts and its first picture at once, and let its scripts wait."""
+    path_to = context["pathto"]
+    kind = 'rel="preload" as="font" type="font/woff2" crossorigin'
+    fonts = [path_to(f"_static/fonts/{font}", resource=True) for font in FIRST_FONTS]
+    links = [f'<link {kind} href="{font}">' for font in fonts]
+    context["metatags"] = "\n".join([context.get("metatags", ""), *links])
+
+    def waiting(script: Any) -> Any:
+        # scripts within the page speak to the first of these before the others run
+        if not script.filename or "documentation_options" in str(script.filename):
+            return script
+        attributes = {"defer": "defer", **script.attributes}
+        return type(script)(script.filename, priority=script.priority, **attributes)
+
+    if page != "search":  # whose own scripts do not wait
+        context["script_files"] = [waiting(script) for script in context["script_files"]]
+    if "body" in context:
+        first = '<img fetchpriority="high"'
+        context["body"] = context["body"].replace('<img loading="lazy"', first, 1)
+
+
 def tidy_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Drop scripts and styles of live code (not used) and repair the lists of bibliographies."""
 
@@ -193,11 +223,23 @@ def add_fonts(app: Sphinx, error: Exception | None) -> None:
             drawing.write_text(text.replace("<style>", f"<style>\n{rules}", 1), encoding="utf-8")
 
 
+def keep_search_to_itself(app: Sphinx, error: Exception | None) -> None:
+    """Take the scripts of the search, 200 kB and more, out of all pages but its own."""
+    if error is not None or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        if path.name != "search.html" and SEARCH_SCRIPT.search(text):
+            path.write_text(SEARCH_SCRIPT.sub("", text), encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the parts to Sphinx."""
     app.connect("config-inited", add_repository)
     app.connect("builder-inited", copy_mathjax)
     app.connect("html-page-context", tidy_page, priority=900)
+    app.connect("html-page-context", hasten, priority=910)
     app.connect("build-finished", drop_icon_script)
     app.connect("build-finished", add_fonts)
+    app.connect("build-finished", keep_search_to_itself)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
