@@ -3,6 +3,9 @@
 window.addEventListener("load", () => {
   const all = (selector) => [...document.querySelectorAll(selector)];
 
+  // A number from the notebook stays with its unit; a list of words may break.
+  for (const value of all(".bd-article .pasted-text")) if (value.textContent.length < 16) value.style.whiteSpace = "nowrap";
+
   // Formulas shrink a little where that makes them fit; what is still wide fades at the side where it goes on, and can
   // be scrolled by finger, mouse and, since it takes the focus, by key.
   const SMALLEST = 0.75;
