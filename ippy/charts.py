@@ -45,9 +45,9 @@ def plot_differences(
         1, len(panels), figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
     for axis, (title, rows) in zip(axes[0], panels.items(), strict=True):
-        for row, (name, dots) in enumerate(rows.items()):
+        for row, dots in enumerate(rows.values()):
             places = row + np.linspace(-0.22, 0.22, len(dots))
-            axis.plot(dots, places, ".", color=f"C{names.index(name)}", alpha=0.5)
+            axis.plot(dots, places, ".", color="C0", alpha=0.5)  # the row has its name
             mean, half = interval(dots)
             axis.errorbar(mean, row, xerr=half, fmt="|", color="k", capsize=4, markersize=14)
         axis.axvline(0, color="k", linewidth=0.8)
@@ -103,5 +103,6 @@ def plot_knobs(
         axis.set_xlabel(knob)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel(label)
-    axes[0, -1].legend(fontsize=8)
+    lines, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=6, fontsize=8)
     return figure

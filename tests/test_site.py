@@ -172,7 +172,7 @@ def test_a_page_begins_with_what_it_shows_first() -> None:
 
     for name in ("book/intro.html", "book/unet.html", "book/api.html"):
         text = head(name)
-        fonts = re.findall(r'<link rel="preload" as="font"[^>]*href="([^"]+)"', text)
+        fonts = json.loads(re.search(r"const href of (\[.+?\])", text)[1])
         assert len(fonts) == 2 and all((SITE / name).parent.joinpath(f).is_file() for f in fonts)
         assert "searchindex" not in text and "searchtools" not in text
         waits = re.findall(r"<script ([^>]*)src=", text)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ippy import studies
+from ippy import paths, studies
 from ippy.networks import NETWORKS, taught
 from ippy.studies import (
     baselines,
@@ -17,6 +17,8 @@ from ippy.studies import (
     few_views,
     fields,
     measures,
+    recipe,
+    recipe_long,
     skips,
     starts,
     trained,
@@ -161,6 +163,24 @@ def test_runs_in_threads_give_what_they_give_one_by_one(shallow):
         together = list(pool.map(lambda run: run.compute(), runs))
     assert together == one_by_one
     assert len({run["val_mse"][-1] for run in together}) == len(runs)
+
+
+@pytest.mark.slow
+def test_recipe_long(tmp_path, monkeypatch):
+    base = replace(recipe.BASE, data=DATA, val_images=2, batch_size=2, crop=32)
+    for module in (recipe, recipe_long):
+        monkeypatch.setattr(module, "BASE", base)
+    monkeypatch.setattr(recipe_long, "_TIMED", 4)
+    full = replace(recipe_long.RECIPES["UNet"], model_args={"base_ch": 8})
+    monkeypatch.setitem(recipe_long.RECIPES, "UNet", full)
+    for name in recipe_long.STEPS:
+        monkeypatch.setitem(recipe_long.STEPS, name, 20)
+    found = perform("recipe_long", tmp_path, lambda f: f["seed"] == 0)
+    ours, first = found["runs"]
+    assert ours["val_step"] == first["val_step"] == list(range(1, 21))
+    assert ours["step_seconds"] > first["step_seconds"] > 0, "SOAP costs more than Adam"
+    assert ours["val_mse"] != first["val_mse"]
+    assert not list(paths.cache_dir().rglob("*.pt")), "a checkpoint is left"
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@
 2. MathJax is copied from the installed package ``django-static-mathjax`` into the built site.
 3. Scripts that nothing uses, and markup that screen readers stumble over, leave every page.
 4. Pictures are fetched when the reader comes near; icons come as a font alone. Plots are marked, so
-   that the dark theme can turn them round, which it must not do with images. A drawing that has a
+   that the dark theme can turn them round, which it must not do with images; where white does not
+   tell them apart, a cell's picture has the class ``is-plot`` or ``is-image``. A drawing that has a
    narrow one beside it (``x_narrow.svg``) gives way to that on phones.
 5. Headings that are the titles of other pages have these titles in a page's contents too.
 6. Drawings get the book's fonts: a picture may not use those of the page that shows it.
@@ -13,6 +14,7 @@
 """
 
 import base64
+import json
 import posixpath
 import re
 import shutil
@@ -48,6 +50,11 @@ DRAWING_FONTS = {
 }
 #: Fonts of every page's text, headings and sidebars.
 FIRST_FONTS = ("literata.woff2", "inter.woff2")
+#: From a disk a browser fetches no font ahead, and complains.
+PRELOAD = """
+<script>if (location.protocol !== "file:") for (const href of %s) document.head.append(
+  Object.assign(document.createElement("link"),
+    {rel: "preload", as: "font", type: "font/woff2", crossOrigin: "", href}));</script>"""
 #: The theme loads the words of all pages with each page, for a search as you type, which is off.
 SEARCH_SCRIPT = re.compile(
     r'\s*<script src="[./]*(_static/searchtools|_static/language_data|searchindex)\.js"></script>'
@@ -137,7 +144,8 @@ def lazy(files: dict[str, Path], images: Path, image: re.Match) -> str:
     if path is not None and path.suffix == ".png":
         with Image.open(path) as picture:
             size, grey = picture.size, picture.convert("RGB").convert("L")
-        if sum(grey.histogram()[250:]) > PLOT * size[0] * size[1]:
+        white = sum(grey.histogram()[250:]) > PLOT * size[0] * size[1]
+        if "is-plot" in tag or (white and "is-image" not in tag):  # classes that a cell may give
             kind = "data-plot "
     elif path is not None and path.suffix == ".svg":
         size = box_of(path)
@@ -155,10 +163,8 @@ def lazy(files: dict[str, Path], images: Path, image: re.Match) -> str:
 def hasten(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Fetch a page's fonts and its first picture at once, and let its scripts wait."""
     path_to = context["pathto"]
-    kind = 'rel="preload" as="font" type="font/woff2" crossorigin'
     fonts = [path_to(f"_static/fonts/{font}", resource=True) for font in FIRST_FONTS]
-    links = [f'<link {kind} href="{font}">' for font in fonts]
-    context["metatags"] = "\n".join([context.get("metatags", ""), *links])
+    context["metatags"] = context.get("metatags", "") + PRELOAD % json.dumps(fonts)
 
     def waiting(script: Any) -> Any:
         # scripts within the page speak to the first of these before the others run
@@ -174,6 +180,19 @@ def hasten(app: Sphinx, page: str, template: str, context: dict[str, Any], doctr
         context["body"] = context["body"].replace('<img loading="lazy"', first, 1)
 
 
+def name_pages(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Write titles of pages into a page's contents, where their headings are such titles."""
+
+    def full_title(name: re.Match) -> str:
+        title = app.env.titles.get(posixpath.join(posixpath.dirname(page), name[1]))
+        return escape(title.astext()) if title else name[0]
+
+    if "toc" in context:
+        context["toc"] = PAGE_NAME.sub(full_title, context["toc"])
+
+
 def tidy_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Drop scripts and styles of live code (not used) and repair the lists of bibliographies."""
 
@@ -183,13 +202,6 @@ def tidy_page(app: Sphinx, page: str, template: str, context: dict[str, Any], do
 
     for files in (context.get("script_files", []), context.get("css_files", [])):
         files[:] = filter(used, files)
-    if "toc" in context:
-
-        def full_title(name: re.Match) -> str:
-            title = app.env.titles.get(posixpath.join(posixpath.dirname(page), name[1]))
-            return escape(title.astext()) if title else name[0]
-
-        context["toc"] = PAGE_NAME.sub(full_title, context["toc"])
     if "body" in context:
         files = {name: Path(app.srcdir) / path for path, name in app.builder.images.items()}
         images = Path(app.outdir) / app.builder.imagedir
@@ -237,6 +249,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the parts to Sphinx."""
     app.connect("config-inited", add_repository)
     app.connect("builder-inited", copy_mathjax)
+    app.connect("html-page-context", name_pages, priority=100)  # before the theme keeps it
     app.connect("html-page-context", tidy_page, priority=900)
     app.connect("html-page-context", hasten, priority=910)
     app.connect("build-finished", drop_icon_script)

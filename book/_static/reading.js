@@ -6,6 +6,16 @@ window.addEventListener("load", () => {
   // A number from the notebook stays with its unit; a list of words may break.
   for (const value of all(".bd-article .pasted-text")) if (value.textContent.length < 16) value.style.whiteSpace = "nowrap";
 
+  // Columns of numbers stand on the right, and what is negative has a minus and not a hyphen.
+  const NUMBER = /^[<−-]?\d[\d.,]*( ± [\d.]+)?( [%s])?$/;
+  for (const table of all(".bd-article table")) {
+    const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
+    const texts = rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim()));
+    const numeric = (texts[0] ?? []).map((_, i) => texts.every((row) => NUMBER.test(row[i] ?? "")));
+    for (const row of table.rows) [...row.cells].forEach((cell, i) => cell.classList.toggle("number", numeric[i] || cell.matches(".number")));
+    for (const cell of table.querySelectorAll("td.number")) if (/^-\d/.test(cell.textContent)) cell.textContent = cell.textContent.replace("-", "−");
+  }
+
   // Formulas shrink a little where that makes them fit; what is still wide fades at the side where it goes on, and can
   // be scrolled by finger, mouse and, since it takes the focus, by key.
   const SMALLEST = 0.75;

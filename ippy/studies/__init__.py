@@ -24,6 +24,7 @@ from ippy.studies import (
     fields,
     generalisation,
     recipe,
+    recipe_long,
     robustness,
     runner,
     skip_and_start,
@@ -63,6 +64,7 @@ STUDIES: dict[str, ModuleType] = {
     "variants": variants,
     "comparison": comparison,
     "recipe": recipe,
+    "recipe_long": recipe_long,
     "robustness": robustness,
     "cost": cost,
 }

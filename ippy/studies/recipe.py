@@ -24,7 +24,7 @@ from ippy.seeds import seeded
 from ippy.studies.runner import Run, identity
 from ippy.tasks import SHAPE, measure, task_operator
 
-__all__ = ["BASE", "CHANGES", "Change"]
+__all__ = ["BASE", "CHANGES", "Change", "train"]
 
 QUESTION = "How the recipe was found: one change at a time, at equal cost"
 
@@ -154,9 +154,19 @@ def active(model: nn.Module, y_delta: Tensor) -> float:
 
 def fit(name: str, seed: int) -> dict:
     """Train with one change; what came of it on validation and sample images."""
-    change, operator = CHANGES[name], task_operator()
-    recipe = _recipe(change, seed)
-    with seeded(seed):
+    return train(CHANGES[name], _recipe(CHANGES[name], seed))
+
+
+def train(change: Change, recipe: Recipe, **options: Any) -> dict:
+    """Train with one change of :data:`BASE`; what came of it on validation and sample images.
+
+    Args:
+        change: How the network starts and what optimises it.
+        recipe: All else, the change's settings included.
+        options: As of :func:`ippy.training.train`.
+    """
+    operator = task_operator()
+    with seeded(recipe.seed):
         model = recipe.build()
         if change.start:
             change.start(model)
@@ -169,6 +179,7 @@ def fit(name: str, seed: int) -> dict:
         validation=training.validation_pairs(val, operator, recipe),
         progress=False,
         optimizer=change.optimizer,
+        **options,
     )
     x = val.float() / 255
     y_delta = measure(x, operator)
