@@ -399,9 +399,9 @@ def book(args: list) -> int:
 
 
 def spread() -> list:
-    """pytest's options for several processes, two more than cores: they wait for browsers"""
+    """pytest's options for several processes, one more than cores: they wait for browsers"""
     cores = os.cpu_count() or 1
-    workers = min(cores + 2, 6)
+    workers = min(cores + 1, 6)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // workers)))
     return ["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder"]
 

@@ -2,14 +2,11 @@
 
 import contextlib
 import functools
-import html
 import http.server
 import importlib
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 from small_runs import RECIPE
 
 from ippy.networks import NETWORKS
@@ -86,23 +83,25 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def show(tmp_path_factory) -> Iterator[Callable]:
+def show(chromium, tmp_path_factory) -> Iterator[Callable]:
     """Open a page of a folder with the book's static files; return the JSON that it leaves."""
-    chromium, folder = browser(), tmp_path_factory.mktemp("site")
+    folder = tmp_path_factory.mktemp("site")
     shutil.copytree(STATIC, folder / "_static")
+    left = "document.querySelector('pre')?.textContent.trim()"
 
-    def run(page: str, anchor: str = "", data: object = None) -> dict:
-        (folder / "page.html").write_text(page, encoding="utf-8")
+    def run(text: str, anchor: str = "", data: object = None) -> dict:
+        (folder / "page.html").write_text(text, encoding="utf-8")
         (folder / "data.json").write_text(json.dumps(data), encoding="utf-8")
-        profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
-        url = f"{address}/page.html{anchor}"
-        options = [*FLAGS.split(), profile, "--virtual-time-budget=60000", "--dump-dom"]
-        done = subprocess.run(
-            [chromium, *options, url], capture_output=True, encoding="utf-8", timeout=600
-        )
-        found = re.search(r"<pre>(.+?)</pre>", done.stdout, re.S)
-        assert found, f"the page left no result: {done.stdout[-2000:]} {done.stderr[-2000:]}"
-        return json.loads(html.unescape(found[1]))
+        page, said = chromium.new_page(), []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(f"{address}/page.html{anchor}")
+        try:
+            return json.loads(page.wait_for_function(left, timeout=300_000).json_value())
+        except TimeoutError:
+            pytest.fail(f"the page left no result: {said} {page.content()[-2000:]}")
+        finally:
+            page.close()
 
     with served(folder) as address:
         yield run

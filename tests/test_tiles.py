@@ -169,7 +169,7 @@ def peak():
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
-model, side, tile = models.SimpleUNet(base_ch=8), int(sys.argv[1]), int(sys.argv[2]) or None
+model, side, tile = models.SimpleUNet(base_ch=4), int(sys.argv[1]), int(sys.argv[2]) or None
 x = torch.rand(1, 1, side, side)
 evaluation.reconstruct(model, x[..., :300, :300], tile=256)
 before = peak()
