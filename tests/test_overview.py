@@ -53,6 +53,21 @@ def test_a_setting_that_the_name_tells_has_no_column(monkeypatch):
     assert overview.table("skips").columns == ["network", "weights", "seconds"]
 
 
+def test_a_wide_table_is_shown_in_parts(monkeypatch):
+    values = {f"measure{i:02}": 1000.0 + i for i in range(12)}
+    runs = [{"network": n, "seconds": 1.0, **{k: v + len(n) for k, v in values.items()}}
+            for n in ("UNet", "no skips")]  # fmt: skip
+    study = Study(seconds=2, machine={}, runs=runs, fields=["network"])
+    monkeypatch.setattr(results, "load", lambda name: study)
+    table = overview.table("skips")
+    parts = table.parts()
+    assert len(parts) > 1 and all(part.columns[0] == "network" for part in parts)
+    assert [c for part in parts for c in part.columns[1:]] == table.columns[1:]
+    assert all(len(row) == len(part.columns) for part in parts for row in part.cells)
+    assert table._repr_html_().count("<table") == len(parts)
+    assert len(repr(table).splitlines()) == 3, "a terminal has it whole"
+
+
 def test_the_books_studies_can_all_be_listed():
     from ippy.studies import STUDIES
 

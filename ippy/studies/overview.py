@@ -1,6 +1,7 @@
 """What was measured: every study with its question, size and cost, and each of its runs."""
 
 from collections.abc import Iterable
+from copy import copy
 from math import fsum
 
 from ippy import results
@@ -9,6 +10,45 @@ from ippy.studies.runner import ABOUT
 from ippy.tables import Cell, Table
 
 __all__ = ["all_studies", "table"]
+
+
+#: Characters of the widest table that a page of 1280 pixels shows whole.
+WIDEST = 60
+
+
+class _Runs(Table):
+    """A table that a page shows in parts where it is too wide, each with the columns of fields."""
+
+    n_fields = 1
+
+    def parts(self) -> list[Table]:
+        """The table, or some of its columns at a time."""
+        fields, room = [*range(self.n_fields)], 0
+        found: list[list[int]] = []
+        for i in range(self.n_fields, len(self.columns)):
+            if not found or room < self._width(i):
+                found.append([*fields])
+                room = WIDEST - sum(map(self._width, fields))
+            found[-1].append(i)
+            room -= self._width(i)
+        return [self._part(columns, first=not k) for k, columns in enumerate(found)]
+
+    def _width(self, i: int) -> int:
+        """Characters of a column: titles and words wrap, numbers do not."""
+        texts = [row[i] for row in self.cells]
+        words = [text for text in texts if self.numeric[i]] or [w for t in texts for w in t.split()]
+        return max(map(len, [*self.columns[i].split(), *words])) + 3
+
+    def _part(self, columns: list[int], first: bool) -> Table:
+        part = copy(self)
+        part.columns = [self.columns[i] for i in columns]
+        part.numeric = [self.numeric[i] for i in columns]
+        part.cells = [[row[i] for i in columns] for row in self.cells]
+        part.caption = self.caption if first else f"{self.caption.split(';')[0]}, further columns"
+        return part
+
+    def _repr_html_(self) -> str:
+        return "".join(Table._repr_html_(part) for part in self.parts())
 
 
 def all_studies(modules: dict) -> Table:
@@ -76,7 +116,9 @@ def table(name: str) -> Table:
     known = [f"{c} {_in_words(value)}" for c, value in shared.items() if value is not None]
     caption = f"The study {name}" + (f"; in all runs {', '.join(known)}" if known else "")
     plain = [{_title(c): row[c] for c in shown} for row in rows]
-    return Table(plain, caption, digits={_title(c): _digits(c) for c in shown})
+    found = _Runs(plain, caption, digits={_title(c): _digits(c) for c in shown})
+    found.n_fields = sum(c in fields for c in shown)
+    return found
 
 
 def _told_by_name(study: Study, field: str) -> bool:
