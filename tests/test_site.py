@@ -181,6 +181,20 @@ def test_a_page_begins_with_what_it_shows_first() -> None:
     assert "defer" not in "".join(re.findall(r"<script [^>]*search[^>]*>", head("search.html")))
 
 
+def test_contents_have_the_titles_of_pages_and_pictures_say_what_they_are() -> None:
+    def page(name: str) -> BeautifulSoup:
+        return BeautifulSoup((SITE / "book" / name).read_text(encoding="utf-8"), "html.parser")
+
+    contents = [a.text.strip() for a in page("instructors.html").select(".toc-entry a")]
+    assert any(text.startswith("Residual learning: ") for text in contents), contents
+    assert not [text for text in contents if "_" in text]
+    (image,), (plot,) = (
+        page("few_view.html").select("img.is-image"),
+        page("residual_learning.html").select("img.is-plot"),
+    )
+    assert not image.has_attr("data-plot") and plot.has_attr("data-plot")
+
+
 def test_pictures_are_lazy_and_copied_unfiltered(chromium, site) -> None:
     page = chromium.new_page(color_scheme="dark")
     page.goto(f"{site}/book/inverse_problems.html")
