@@ -17,6 +17,7 @@ from ippy.operators import (
     filters,
     gaussian_kernel,
     motion_kernel,
+    tomography,
 )
 
 BOUNDARIES = ["zeros", "reflect", "circular"]
@@ -426,3 +427,10 @@ def test_projector_refuses_what_it_cannot_project():
         K.fbp(torch.zeros(1, 1, 8, 1), "shepp")
     with pytest.raises(ValueError, match=r"expected a float tensor \(N, C, 8, 1\)"):
         K.fbp(torch.zeros(1, 1, 9, 1))
+
+
+def test_a_large_matrix_keeps_the_place_of_every_entry():
+    """Beyond 2^24 entries, numbers in float32 are no longer whole numbers one by one."""
+    offsets = tomography._offsets(torch.tensor([2**24 + 1, 2, 0]))
+    assert offsets.tolist() == [0, 2**24 + 1, 2**24 + 3, 2**24 + 3]
+    assert offsets.dtype == torch.int32

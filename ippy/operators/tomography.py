@@ -194,36 +194,46 @@ def _matrices(
     """Overlap of pixels and strips, rows (angle, detector), and the transpose; both as CSR."""
     h, w = shape
     side = 1 / oversampling  # of a pixel; the strips have width 1
+    n_bins = 2 if math.sqrt(2) * side <= 1 else 3  # that a pixel's shadow can reach
     v, u = torch.meshgrid(_places(h, oversampling), _places(w, oversampling), indexing="ij")
     u, v = u.flatten(), v.flatten()
-    pixel = torch.arange(h * w, dtype=torch.int32)
-    counts, columns, values, bins, areas = [], [], [], [], []
-    for angle in angles:
+    pixel = torch.arange(h * w, dtype=torch.int32).repeat(n_bins)
+    bins = torch.arange(n_bins)[:, None]
+    counts, columns, values = [], [], []
+    # of every pixel, angle and strip: area, and number of the strip among all angles
+    areas = torch.empty(h * w, len(angles), n_bins)
+    places = torch.empty(h * w, len(angles), n_bins, dtype=torch.int32)
+    for i, angle in enumerate(angles):
         t = u * angle.cos() - v * angle.sin() + size // 2  # where the pixel's middle falls
         half = (angle.cos().abs() + angle.sin().abs()) * side / 2  # of its shadow
         first = (t - half + 0.5).floor()
-        edges = (first - 0.5 - t) + torch.arange(4)[:, None]  # (4, H W)
-        area = _shadow(edges / side, angle).diff(dim=0) * side**2  # (3, H W)
-        where = (first + torch.arange(3)[:, None]).int()
+        edges = (first - 0.5 - t) + bins[1:]  # between strips; the outer ones lie off the shadow
+        parts = [torch.full((1, h * w), -0.5).double(), _shadow(edges / side, angle)]
+        area = torch.cat([*parts, -parts[0]]).diff(dim=0) * side**2  # (n_bins, H W)
+        where = (first + bins).int()
         area[(where < 0) | (where >= size)] = 0
         area = area.float()
-        bins.append(where.clamp(0, size - 1))
-        areas.append(area)
+        areas[:, i], places[:, i] = area.T, where.T + i * size
         lit = area.flatten().nonzero()[:, 0]
-        where, order = where.flatten()[lit].sort(stable=True)
+        where, order = where.take(lit).sort(stable=True)
+        lit = lit[order]
         counts.append(torch.bincount(where, minlength=size))
-        columns.append(pixel.repeat(3)[lit][order])
-        values.append(area.flatten()[lit][order])
-    offsets = torch.arange(len(angles), dtype=torch.int32) * size
-    weights = torch.stack(areas, 2).permute(1, 2, 0)  # (H W, angles, 3)
-    places = (torch.stack(bins, 2) + offsets).permute(1, 2, 0)
-    kept = weights != 0
-    found = {"A_rows": torch.cat(counts), "A_columns": torch.cat(columns)}
-    found |= {"AT_rows": kept.flatten(1).sum(1), "AT_columns": places[kept]}
-    for name in ("A_rows", "AT_rows"):
-        found[name] = torch.cat([torch.zeros(1), found[name].cumsum(0)])
-    found = {name: tensor.int() for name, tensor in found.items()}
-    return found | {"A_values": torch.cat(values), "AT_values": weights[kept]}
+        columns.append(pixel.take(lit))
+        values.append(area.take(lit))
+    kept = areas.flatten().nonzero()[:, 0]
+    return {
+        "A_rows": _offsets(torch.cat(counts)),
+        "A_columns": torch.cat(columns),
+        "A_values": torch.cat(values),
+        "AT_rows": _offsets((areas != 0).sum((1, 2))),
+        "AT_columns": places.take(kept),
+        "AT_values": areas.take(kept),
+    }
+
+
+def _offsets(counts: Tensor) -> Tensor:
+    """Where each row of a CSR matrix begins, and the end, from the rows' numbers of entries."""
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
 
 
 def _places(n: int, oversampling: int) -> Tensor:
