@@ -146,6 +146,20 @@ def test_pictures_of_high_density_are_compared_as_they_are_shown() -> None:
     assert not distances
 
 
+def test_sizes_may_differ_by_what_may_move() -> None:
+    one = figures.decode(encode(draw()))
+    wider = np.pad(one, ((0, 0), (0, figures.SLACK), (0, 0)), constant_values=1)
+    assert figures.compare([one], [one[:-1, 1:]])[0] == {}
+    for pair in ([one], [wider]), ([wider], [one]):
+        assert figures.compare(*pair) == ({}, [0])
+    much = np.pad(wider, ((0, 0), (0, 1), (0, 0)), constant_values=1)
+    assert figures.compare([one], [much])[0] == {
+        1: "figure 1 has 489 × 240 pixels, the stored one 480 × 240"
+    }
+    other = figures.decode(encode(OTHER["a missing curve"]))
+    assert list(figures.compare([one], [other[:-1, 1:]])[0]) == [1]
+
+
 def test_figures_of_a_cell_are_counted_and_keep_their_order() -> None:
     one, two = (figures.decode(encode(draw(left=panel(seed)))) for seed in (0, 1))
     assert figures.compare([one, two], [one, two])[0] == {}
