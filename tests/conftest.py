@@ -142,7 +142,7 @@ def site() -> Iterator[str]:
 def chromium() -> Iterator:
     """A Chromium that Playwright drives; it ends with the module, since its loop blocks others."""
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=browser(), args=FLAGS.split()[1:])
+        found = playwright.chromium.launch(executable_path=browser(), args=FLAGS)
         yield found
         found.close()
 

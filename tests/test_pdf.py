@@ -122,6 +122,9 @@ def test_a_chromium_is_found_by_name_path_or_place(tmp_path, monkeypatch) -> Non
     monkeypatch.delenv("CHROMIUM", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert chromium.find() == str(program)
+    shell = tmp_path / "chromium-headless-shell"
+    shell.touch(mode=0o755)
+    assert chromium.find() == str(shell), "the faster one first"
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("HERE", str(tmp_path))
     monkeypatch.setattr(chromium, "PLACES", ("/nowhere", "$HERE/msedge"))

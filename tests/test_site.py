@@ -548,7 +548,7 @@ def test_lighthouse(host, axe, tmp_path, name: str) -> None:
     command = [node, packages / "lighthouse" / "cli" / "index.js", f"{host}/{name}"]
     command += ["--preset=desktop", "--output=json", f"--output-path={tmp_path / 'report.json'}"]
     command += ["--only-categories=accessibility,best-practices,performance", "--quiet"]
-    command += [f"--chrome-flags={FLAGS}"]
+    command += [f"--chrome-flags={' '.join(('--headless', *FLAGS))}"]
     environment = {**os.environ, "CHROME_PATH": browser()}
     done = subprocess.run(
         command, env=environment, capture_output=True, encoding="utf-8", timeout=300

@@ -41,13 +41,13 @@ def small(tmp_path_factory):
     patch.setenv("IPPY_CACHE", str(tmp_path_factory.mktemp("cache")))
     for key in SMALL:
         recipe = replace(
-            NETWORKS[key].recipe, steps=48, model_args={"base_ch": 4}, data=DATA, val_images=2,
+            NETWORKS[key].recipe, steps=48, model_args={"base_ch": 2}, data=DATA, val_images=2,
             batch_size=2, crop=32,
         )  # fmt: skip
         patch.setitem(NETWORKS, key, replace(NETWORKS[key], recipe=recipe))
     for name, variant in trained.VARIANTS.items():
         if "base_ch" in variant.model_args:
-            patch.setitem(trained.VARIANTS, name, replace(variant, model_args={"base_ch": 2}))
+            patch.setitem(trained.VARIANTS, name, replace(variant, model_args={"base_ch": 1}))
     for cache in CACHES:
         cache.cache_clear()
     yield patch

@@ -263,8 +263,7 @@ def make(site: Path, target: Path, source: Path = ROOT) -> PdfWriter:
     book = chapters(site.resolve(), source)
     wanted, printed, number = wanted_anchors([c.path for c in book]), {}, 1
     with sync_playwright() as playwright:
-        flags = chromium.FLAGS.split()[1:]
-        browser = playwright.chromium.launch(executable_path=program, args=flags)
+        browser = playwright.chromium.launch(executable_path=program, args=chromium.FLAGS)
         page = browser.new_page(color_scheme="light", reduced_motion="reduce")
         page.set_default_timeout(PATIENCE)
         for chapter in book:

@@ -4,7 +4,9 @@ import os
 import shutil
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge", "microsoft-edge")
+#: The first two are the same browser without a window, which opens a page in half the time.
+NAMES = ("chromium-headless-shell", "chrome-headless-shell", "chromium", "chromium-browser",
+         "google-chrome", "chrome", "msedge", "microsoft-edge")  # fmt: skip
 #: Where installers put it on macOS and Windows, which do not have it on the PATH.
 PLACES = (
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -14,7 +16,7 @@ PLACES = (
     r"%LocalAppData%\Google\Chrome\Application\chrome.exe",
     r"%ProgramFiles(x86)%\Microsoft\Edge\Application\msedge.exe",
 )
-FLAGS = "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
+FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
 
 def find() -> str | None:
