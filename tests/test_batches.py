@@ -167,6 +167,20 @@ def test_forward_models_that_are_made_anew_in_each_step_work_on_a_gpu():
         torch.testing.assert_close(at_once(step)[0], crops(step)[0])
 
 
+def test_a_function_of_the_step_is_never_asked_for_steps_after_the_last():
+    asked = []
+
+    def forward(step):
+        asked.append(step)
+        return K, 0.0
+
+    recipe = replace(RECIPE, **SQUARES, steps=40)
+    at_once = CropsOnGPU(MeasuredCrops(IMAGES, forward, recipe), torch.device("cpu"))
+    for step in range(recipe.steps):
+        at_once(step)
+    assert set(asked) == set(range(recipe.steps))
+
+
 def test_the_loss_is_taken_inside_a_margin_and_at_the_border_of_the_image():
     recipe = replace(RECIPE, crop=12, margin=3, borders=True, batch_size=200)
     _, x, where = MeasuredCrops(IMAGES, K, recipe)(0)

@@ -174,10 +174,11 @@ class CropsOnGPU:
         """Steps that are made with this one: a fixed group, of one forward model and square."""
         recipe, forward = self.crops.recipe, self.crops.forward
         first = step - step % self.AT_ONCE
+        end = min(first + self.AT_ONCE, max(recipe.steps, step + 1))  # none after the run's last
         operator = _at(forward, step, 0.0)[0]
         return [
             other
-            for other in range(first, first + self.AT_ONCE)
+            for other in range(first, end)
             if other == step  # an operator that is made anew for each step has no company
             or (
                 recipe.squares(other) == recipe.squares(step)
