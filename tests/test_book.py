@@ -317,7 +317,8 @@ for module in pkgutil.walk_packages(ippy.__path__, 'ippy.'):
 assert state[0] == random.getstate() and state[2] == torch.get_rng_state().tolist()
 assert state[1] == numpy.random.get_state()[1].tolist()
 assert (threads, kind) == (torch.get_num_threads(), torch.get_default_dtype())
-assert "torchmetrics" not in sys.modules, "it takes as long as all the rest; see ippy.metrics.ssim"
+late = {"torchmetrics", "pytorch_optimizer", "accelerate"} & set(sys.modules)
+assert not late, f"they take as long as all the rest, and few programs need them: {late}"
 """
     command = [sys.executable, "-W", "error::UserWarning", "-c", code]
     done = subprocess.run(command, capture_output=True, encoding="utf-8")

@@ -3,7 +3,6 @@
 import inspect
 from typing import Any
 
-import pytorch_optimizer
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -25,7 +24,11 @@ def optimizer_for(model: nn.Module, recipe: Recipe) -> Optimizer:
         ValueError: If neither ``torch.optim`` nor ``pytorch_optimizer`` has one of this name.
     """
     name = recipe.optimizer
-    made = getattr(torch.optim, name, None) or getattr(pytorch_optimizer, name, None)
+    made = getattr(torch.optim, name, None)
+    if made is None:
+        import pytorch_optimizer  # takes most of a second, and most programs train nothing
+
+        made = getattr(pytorch_optimizer, name, None)
     if not (isinstance(made, type) and issubclass(made, Optimizer)):
         raise ValueError(
             f"neither torch.optim nor pytorch_optimizer has an optimiser {name!r}; 'Adam' is one"
