@@ -12,11 +12,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from pytorch_optimizer import Muon
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ippy import datasets, evaluation, metrics, training
+from ippy import datasets, evaluation, metrics, paths, training
 from ippy.images import SAMPLES, sample_image
 from ippy.models import SimpleUNet
 from ippy.networks import RECIPES, Recipe
@@ -24,7 +23,7 @@ from ippy.seeds import seeded
 from ippy.studies.runner import Run, identity
 from ippy.tasks import SHAPE, measure, task_operator
 
-__all__ = ["BASE", "CHANGES", "Change", "train"]
+__all__ = ["BASE", "CHANGES", "Change", "train", "train_long"]
 
 QUESTION = "How the recipe was found: one change at a time, at equal cost"
 
@@ -73,6 +72,8 @@ class Change:
 
 def _muon(model: nn.Module, recipe: Recipe) -> Optimizer:
     """Muon (Jordan et al. 2024) for the weights of layers, Adam for biases and both ends."""
+    from pytorch_optimizer import Muon  # takes most of a second, and all studies import this module
+
     inner: list[nn.Parameter] = []
     ends: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
@@ -198,6 +199,16 @@ def train(change: Change, recipe: Recipe, **options: Any) -> dict:
         "val_mse": [float(f"{error:.5g}") for error in history["val_mse"]],
         "train_seconds": round(history["seconds"], 1),
     }
+
+
+def train_long(study: str, change: Change, recipe: Recipe) -> dict:
+    """As :func:`train`, and from the checkpoint that an interrupted run of the study has left."""
+    folder = paths.cache_dir() / "studies" / study
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / f"{identity(recipe)}.pt"
+    found = train(change, recipe, checkpoint=checkpoint, resume=True)
+    checkpoint.unlink(missing_ok=True)
+    return found
 
 
 def runs() -> list[Run]:
