@@ -208,6 +208,16 @@ def test_a_run_on_another_machine_says_so(tmp_path, monkeypatch):
     assert found["runs"][1]["machine"] == {"processor": "another"}
 
 
+def test_a_run_that_waits_in_the_cache_keeps_its_machine(tmp_path, monkeypatch):
+    with pytest.raises(Stop):
+        Toy("ab", fails="b").run(tmp_path)
+    first = runner.host.machine()
+    monkeypatch.setattr(runner.host, "machine", lambda: {"processor": "another"})
+    found = Toy("ab").run(tmp_path)
+    assert found["machine"] == {"processor": "another"} and "machine" not in found["runs"][1]
+    assert found["runs"][0]["machine"] == first
+
+
 def test_a_value_may_not_be_called_like_a_field(tmp_path):
     runs = [Run({"seed": 0}, lambda: {"seed": 1})]
     with pytest.raises(ValueError, match="study toy: seed is a field and a value"):

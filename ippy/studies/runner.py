@@ -148,8 +148,7 @@ def perform(
         about: dict[str, object] = {"depends": run.depends, "sources": run.sources}
         about["seconds"] = round(time.perf_counter() - clock, 1)
         about["date"] = datetime.now(UTC).date().isoformat()
-        if machine != old.get("machine", machine):
-            about["machine"] = machine
+        about["machine"] = machine
         with saving:
             done[run.key] = {**run.fields, **about, **values}
             found = {"study": name, "fields": _names(runs), "runs": list(done.values())}
@@ -180,7 +179,11 @@ def _store(
     summarise: Callable[[list[dict]], dict] | None,
     machine: dict,
 ) -> results.Study:
-    ordered = [done[run.key] for run in runs]
+    """Write the file of a study; its runs name their machine where it is another."""
+    ordered = [{**done[run.key]} for run in runs]
+    for run in ordered:
+        if run.get("machine") == machine:
+            del run["machine"]
     study = results.Study(
         study=name,
         **(summarise(ordered) if summarise else {}),
