@@ -14,6 +14,7 @@ from ippy.studies import (
     baselines,
     comparison,
     depth,
+    doublings,
     few_views,
     fields,
     measures,
@@ -36,6 +37,7 @@ def small(tmp_path_factory):
     """Networks, images and recipes that take seconds; the real ones afterwards."""
     patch = pytest.MonkeyPatch()
     patch.setattr(measures, "N_TEST", 2)
+    patch.setattr(trained, "_WATCHED", 1)
     for budget in trained.BUDGETS:
         patch.setitem(trained.BUDGETS, budget, {"steps": 12})
     patch.setenv("IPPY_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -185,9 +187,25 @@ def test_recipe_long(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_doublings(tmp_path, monkeypatch):
+    base = replace(recipe.BASE, data=DATA, val_images=2)
+    for module in (recipe, doublings):
+        monkeypatch.setattr(module, "BASE", base)
+    full = replace(base, model_args={"base_ch": 2}, steps=80, batch_size=2, crop=32)
+    monkeypatch.setitem(doublings.RECIPES, "UNet", full)
+    found = perform("doublings", tmp_path, lambda f: f["seed"] == 0)
+    assert [run["steps"] for run in found["runs"]] == [10, 20, 40, 80]
+    assert [run["val_step"][-1] for run in found["runs"]] == [10, 20, 40, 80]
+    first, *_, last = (run["psnr"] for run in found["runs"])
+    assert last > first, "eight times the steps bring nothing"
+    kept = paths.cache_dir() / "studies" / "doublings"
+    assert kept.is_dir() and not list(kept.iterdir()), "a checkpoint is left"
+
+
+@pytest.mark.slow
 def test_fields(tmp_path, monkeypatch):
     recipe = replace(fields.RECIPE, steps=12, val_every=1, batch_size=2)
-    monkeypatch.setattr(fields, "SEEDS", {"streaks": (0, 1)})
+    monkeypatch.setattr(fields, "SEEDS", (0, 1))
     for name, value in (("RECIPE", recipe), ("N_TRAIN", 4), ("N_VAL", 2),
                         ("UNET_CH", 2), ("LINEAR", (7, 15, 31))):  # fmt: skip
         monkeypatch.setattr(fields, name, value)

@@ -19,6 +19,7 @@ from ippy.studies import (
     comparison,
     cost,
     depth,
+    doublings,
     few_view_baselines,
     few_views,
     fields,
@@ -65,6 +66,7 @@ STUDIES: dict[str, ModuleType] = {
     "comparison": comparison,
     "recipe": recipe,
     "recipe_long": recipe_long,
+    "doublings": doublings,
     "robustness": robustness,
     "cost": cost,
 }
