@@ -131,7 +131,7 @@ return { found, isolated: crossOriginIsolated, cores: navigator.hardwareConcurre
 
 @pytest.mark.parametrize(
     ("isolated", "threads"),
-    [(False, None), (True, None), (True, 3)],
+    [(False, None), pytest.param(True, None, marks=pytest.mark.release), (True, 3)],
     ids=["plain host", "isolating host", "isolating host, three threads"],
 )
 def test_networks_are_those_of_pytorch(chromium, site, isolated: bool, threads) -> None:

@@ -201,7 +201,7 @@ networks.NETWORKS["Mine"] = networks.Network("Mine", recipe, "cnn")
 assert cli.main(["train", "Mine"]) == 0
 mine = weights.load("Mine")
 again, _ = training.load_or_train("Mine")
-assert cli.main(["weights", "table"]) == 0 and cli.main(["check"]) == 0
+assert cli.main(["weights"]) == cli.main(["weights", "table"]) == cli.main(["check"]) == 0
 after = {p: t for p, t in installed().items() if "__pycache__" not in p}
 changed = [p for p in after if after[p] != before.get(p) and not Path(p).is_dir()]
 print(json.dumps({
@@ -219,7 +219,7 @@ def test_it_works_away_from_its_source(environment, tmp_path) -> None:
     here.mkdir()
     out = call(python_of(environment), "-c", AWAY, environment, env=env, cwd=here)
     assert "loading" not in out and "Mine: validation MSE" in out
-    assert "networks verified; the UNet takes" in out
+    assert "UNet: ok" in out and "networks verified; the UNet takes" in out
     found = json.loads(out.splitlines()[-1])
     assert found["shapes"] == [[1, 1, 32, 32]] and found["baselines"] == ["TV", "Tikhonov"]
     assert found["loaded"] == len(list((ROOT / "weights").glob("*.pth")))
@@ -238,7 +238,6 @@ def test_its_command_line_says_what_the_checkout_says(environment, tmp_path) -> 
     checkout = {**env, "PYTHONPATH": str(ROOT)}
     assert away == call(sys.executable, "-m", "ippy", *command, env=checkout, cwd=ROOT)
     assert json.loads(away)["mean"]["UNet"]["psnr"] > 25
-    assert "UNet: ok" in call(python_of(environment), "-m", "ippy", "weights", cwd=tmp_path)
 
 
 @pytest.mark.slow

@@ -206,6 +206,8 @@ def test_doublings(tmp_path, monkeypatch):
 def test_fields(tmp_path, monkeypatch):
     recipe = replace(fields.RECIPE, steps=12, val_every=1, batch_size=2)
     monkeypatch.setattr(fields, "SEEDS", (0, 1))
+    narrow = {n: (dilations, (16,) * 6) for n, (dilations, _) in fields.CHAINS.items()}
+    monkeypatch.setattr(fields, "CHAINS", narrow)
     for name, value in (("RECIPE", recipe), ("N_TRAIN", 4), ("N_VAL", 2),
                         ("UNET_CH", 2), ("LINEAR", (7, 15, 31))):  # fmt: skip
         monkeypatch.setattr(fields, name, value)
@@ -225,8 +227,8 @@ def test_baselines_and_comparison(tmp_path, monkeypatch):
         assert set(found["chosen_by_family"]["0.01"][kind]) == {"Tikhonov", "TV"}
     monkeypatch.setattr(comparison.results, "load", lambda name: found)
     monkeypatch.setattr(comparison, "vessels", lambda f: {})
-    found = perform("comparison", tmp_path, lambda f: f["network"] in ("TV", "ResCNN"))
-    assert [run["network"] for run in found["runs"]] == ["ResCNN", "TV"]
+    found = perform("comparison", tmp_path, lambda f: f["network"] in ("Tikhonov", "ResCNN"))
+    assert [run["network"] for run in found["runs"]] == ["ResCNN", "Tikhonov"]
     for run in found["runs"]:
         assert set(run["psnr_families"]) == set(measures.FAMILIES)
         assert len(run["psnr_noise_free"]) == len(run["psnr"]) == 2
