@@ -29,6 +29,10 @@ def test_the_first_step_that_is_good_enough():
     assert bench.steps_until(run, 0.1) == 50 and bench.steps_until(run, 0.01) is None
 
 
+def test_all_recipes_are_measured_on_the_same_images():
+    assert len({json.dumps([r.data, r.val_images]) for r in bench.QUALITY.values()}) == 1
+
+
 def test_the_loop_of_the_course_learns_from_files(tmp_path):
     bench.write_pngs(tmp_path, 8)
     assert bench.PNGFolder(tmp_path)[0].shape == (1, 256, 256)
