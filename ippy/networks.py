@@ -128,7 +128,7 @@ class Recipe:
             self,
             crop=64,
             last_crop=None,
-            batch_size=min(4, self.batch_size),
+            batch_size=min(4, self.batch_size) if self.crop else 4,
             steps=self.quick_steps,
             val_every=25,
             val_images=4,
@@ -216,15 +216,18 @@ def _cnn(name: str) -> Recipe:
 
 
 _SQUARES: dict[str, Any] = {"steps": 9_000, "batch_size": 4, "crop": 64}
+# A streak crosses the whole slice; in a square cut from it, neither its ends nor what cast it are
+# to be seen. A step on a slice has four times the pixels of one on squares and takes twice as long.
+_WHOLE: dict[str, Any] = {"steps": 12_000, "batch_size": 1, "crop": None}
 
 
 def _unet(name: str) -> Recipe:
     return Recipe(name, _UNET, **_DEEP, **_SQUARES, borders=True, init="he_identity")
 
 
-def _correction_unet(task: str) -> Recipe:
+def _correction_unet(task: str, **cut: Any) -> Recipe:
     """A network that is given a reconstruction, computed once for every training image."""
-    return Recipe("CorrectionUNet", _UNET, task, **_DEEP, **_SQUARES, init="he_zero")
+    return Recipe("CorrectionUNet", _UNET, task, **_DEEP, **cut, init="he_zero")
 
 
 #: Key of a weight file -> the network.
@@ -237,12 +240,12 @@ NETWORKS: dict[str, Network] = {
     "UNetPP": Network("UNet++", _unet("UNetPP"), "unet", "unet_variants"),
     "TikhonovUNet": Network(
         "Tikhonov UNet (told the blur)",
-        _correction_unet("told_deblurring"),
+        _correction_unet("told_deblurring", **_SQUARES),
         "unet",
         in_laboratory=False,
     ),
     "FewViewUNet": Network(
-        "UNet on the FBP", _correction_unet("few_view"), "unet", in_laboratory=False
+        "UNet on the FBP", _correction_unet("few_view", **_WHOLE), "unet", in_laboratory=False
     ),
     "FewViewCNN": Network(
         "ResCNN on the FBP",

@@ -88,7 +88,7 @@ def _how(card: dict) -> str:
         return "made elsewhere"
     recipe, by = card["recipe"], card["machine"]
     side = recipe["crop"]
-    crop = f"crops of {side} × {side} pixels" if side else "images"
+    crop = f"crops of {side} × {side} pixels" if side else "whole images"
     return (
         f"{recipe['steps']:,} steps of {recipe['batch_size']} {crop}, start: {recipe['init']}, "
         f"data: {card['data']}; {by['accelerator'] or by['processor']}, "

@@ -25,6 +25,7 @@ def test_an_entry_builds_what_it_says(key: str) -> None:
     assert network.group in GROUPS
     quick = network.recipe.quick()
     assert quick.steps == network.recipe.quick_steps and quick.model == network.recipe.model
+    assert (quick.crop, quick.batch_size) == (64, 4), "a lecture has no time for whole slices"
 
 
 def test_titles_are_unique() -> None:

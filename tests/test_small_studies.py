@@ -15,6 +15,7 @@ from ippy.studies import (
     comparison,
     depth,
     doublings,
+    few_view_squares,
     few_views,
     fields,
     measures,
@@ -264,3 +265,26 @@ def test_few_views(tmp_path, monkeypatch):
     assert stepped["psnr_of_mu"][weights.index(stepped["mu"])] == best
     for amplitudes in fbp["vessels"].values():
         assert len(amplitudes["with"]) == len(amplitudes["without"]) > 0
+
+
+@pytest.mark.slow
+def test_squares_of_few_views(tmp_path, monkeypatch):
+    full = replace(
+        few_view_squares.RECIPES["FewViewUNet"], model_args={"base_ch": 2}, data=DATA, val_images=2
+    )
+    monkeypatch.setitem(few_view_squares.RECIPES, "FewViewUNet", full)
+    monkeypatch.setattr(few_view_squares, "SQUARES", {64: (4, 24), 256: (1, 24)})
+    monkeypatch.setattr(few_view_squares, "N_FAMILY", 1)
+    monkeypatch.setattr(few_views, "N_TEST", 2)
+    few_views.test_pictures.cache_clear()
+    found = perform("few_view_squares", tmp_path, lambda f: f["seed"] == 0)
+    few_views.test_pictures.cache_clear()
+    small, whole = found["runs"]
+    for run in (small, whole):
+        assert run["val_step"] == [6, 12, 18, 24]
+        assert run["val_mse"][-1] < run["val_mse"][0]
+        # measured are the validation images, with noise of their own
+        error = sum(10 ** (-psnr / 10) for psnr in run["psnr"]) / 2
+        assert error == pytest.approx(run["val_mse"][-1], rel=0.05)
+        assert all(len(values) == 1 for values in run["psnr_families"].values())
+    assert small["psnr"] != whole["psnr"]
