@@ -87,10 +87,10 @@ def _how(card: dict) -> str:
     if not {"recipe", "data", "history"} <= set(card):
         return "made elsewhere"
     recipe, by = card["recipe"], card["machine"]
-    side = recipe["crop"]
-    crop = f"crops of {side} × {side} pixels" if side else "whole images"
+    side, number = recipe["crop"], recipe["batch_size"]
+    each = f"crops of {side} × {side} pixels" if side else f"whole image{'s' * (number > 1)}"
     return (
-        f"{recipe['steps']:,} steps of {recipe['batch_size']} {crop}, start: {recipe['init']}, "
+        f"{recipe['steps']:,} steps of {number} {each}, start: {recipe['init']}, "
         f"data: {card['data']}; {by['accelerator'] or by['processor']}, "
         f"{by['threads']} thread{'s' * (by['threads'] > 1)}, {card['history']['precision']}"
     )
