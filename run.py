@@ -407,27 +407,21 @@ def spread() -> list:
 
 
 def test(args: list) -> int:
-    """all that CI checks: ruff, the build, unit tests, notebooks; arguments: pytest's"""
+    """all that CI checks: the build, unit tests, style, notebooks; arguments: pytest's"""
     setup()
     clear = ("IPPY_TRAIN", "IPPY_PRECISION", "MPLBACKEND")  # a lecturer's would change the outputs
     values = {i + 1 for i, arg in enumerate(args) if arg in ("-k", "-m", "-n", "-o", "-p", "-c")}
     rest = [arg for i, arg in enumerate(args) if i not in values and not arg.startswith("-")]
     named = any((ROOT / arg.split("::")[0]).exists() for arg in rest)
-    failed = []
+    unbuilt = False
     if not named:
-        ruff = [venv_python(), "-m", "ruff"]
-        if call([*ruff, "check", "."]):
-            failed.append("ruff check")
-        if call([*ruff, "format", "--check", "."]):
-            failed.append("ruff format --check")
-        if build(SITE):
-            failed.append("the build")
-        if failed:
-            say(f"\nrun.py: failed before the tests: {', '.join(failed)}; see above.\n")
+        unbuilt = bool(build(SITE))
+        if unbuilt:
+            say("\nrun.py: the build failed before the tests; its messages stand above.\n")
         args = [*spread(), "tests", "ippy", "book", *args]
     command = [venv_python(), "-m", "pytest", "--doctest-modules", "--nbval"]
     command += ["-p", "tools.figures", "--nbval-current-env", "--nbval-cell-timeout=300", *args]
-    return call(command, drop=clear) or int(bool(failed))
+    return call(command, drop=clear) or int(unbuilt)
 
 
 def slides(args: list) -> int:
