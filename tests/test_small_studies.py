@@ -286,5 +286,10 @@ def test_squares_of_few_views(tmp_path, monkeypatch):
         # measured are the validation images, with noise of their own
         error = sum(10 ** (-psnr / 10) for psnr in run["psnr"]) / 2
         assert error == pytest.approx(run["val_mse"][-1], rel=0.05)
-        assert all(len(values) == 1 for values in run["psnr_families"].values())
+        families = run["psnr_families"]
+        assert set(families) == set(measures.FAMILIES) and all(
+            len(v) == 1 for v in families.values()
+        )
+        assert len({*map(tuple, families.values())}) == len(measures.FAMILIES)  # each its own image
     assert small["psnr"] != whole["psnr"]
+    assert [few_view_squares._recipe(side, 0).crop for side in (64, 256)] == [64, None]
