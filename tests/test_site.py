@@ -195,6 +195,15 @@ def test_contents_have_the_titles_of_pages_and_pictures_say_what_they_are() -> N
     assert not image.has_attr("data-plot") and plot.has_attr("data-plot")
 
 
+def test_signatures_of_the_reference_can_be_read() -> None:
+    page = BeautifulSoup((SITE / "book" / "api.html").read_text(encoding="utf-8"), "html.parser")
+    signatures = [" ".join(entry.text.split()) for entry in page.select("dt.sig")]
+    assert len(signatures) > 100
+    assert [
+        text for text in signatures if re.search(r"~|<|collections\.abc|torch\.nn\.", text)
+    ] == []
+
+
 def test_pictures_are_lazy_and_copied_unfiltered(chromium, site) -> None:
     page = chromium.new_page(color_scheme="dark")
     page.goto(f"{site}/book/inverse_problems.html")

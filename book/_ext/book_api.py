@@ -2,6 +2,7 @@
 
 1. ``$...$`` in a docstring is a formula, as it is in the chapters.
 2. Inline code that names exactly one documented object of ``ippy`` becomes a link to its entry.
+3. A default that is a function stands in the signature by its name.
 """
 
 import re
@@ -16,6 +17,7 @@ API_PAGE = "book/api"
 ALIASES = {"rf": "receptive_field"}  # import ippy.receptive_field as rf
 NAME = re.compile(r"(?:(\w+)\.)?((?:\w+\.)*\w+)(?:\(.*\))?", re.S)  # with or without arguments
 MEMBERS = ("method", "property", "attribute")
+DEFAULT = re.compile(r"<(?:function |class ')?([\w.]+)[^<>]*>")
 FORMULA = re.compile(r"(?<![\\$])\$(?!\s)([^$\n]+(?:\n[^$\n]+)?)(?<!\s)\$")
 
 
@@ -23,6 +25,25 @@ def typeset(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: li
     """Turn the ``$...$`` of a docstring into reStructuredText's role for formulas, in place."""
     text = FORMULA.sub(lambda match: f":math:`{' '.join(match[1].split())}`", "\n".join(lines))
     lines[:] = text.split("\n")
+
+
+def readable(
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: Any,
+    options: Any,
+    given: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None] | None:
+    """Write what Python has no source for, ``<function f>``, as ``f``; the rest can be read then.
+
+    >>> readable(None, "", "", None, None, "(g: ~typing.Any = <function f>, h=<factory>)", None)
+    ('(g: ~typing.Any = f, h=...)', None)
+    """
+    if given is None or "<" not in given:
+        return None
+    return DEFAULT.sub(lambda m: "..." if m[1] == "factory" else m[1], given), returns
 
 
 def find(code: str, kinds: dict[str, str]) -> str | None:
@@ -74,9 +95,10 @@ class LinkNames(SphinxPostTransform):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Connect both parts to Sphinx."""
+    """Connect the parts to Sphinx."""
     for extension in ("sphinx.ext.autodoc", "sphinx.ext.napoleon"):
         app.setup_extension(extension)
     app.connect("autodoc-process-docstring", typeset)
+    app.connect("autodoc-process-signature", readable)
     app.add_post_transform(LinkNames)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
