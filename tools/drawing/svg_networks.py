@@ -1,5 +1,7 @@
 """Drawings of the book's networks, with the channels and sizes of the networks themselves."""
 
+from collections.abc import Callable
+
 import torch
 from svg_parts import arrow, box, page, plus, skip, text, times
 from torch import nn
@@ -83,6 +85,16 @@ def rescnn() -> str:
     )
 
 
+def block_says(block: nn.Module) -> tuple[str, str]:
+    """Title and description of the block with a shortcut."""
+    return (
+        "The block of the residual UNet",
+        f"A 3 by 3 convolution, {change(block.conv1)} channels, ReLU, and a second one, "
+        f"{change(block.conv2)}; a 1 by 1 convolution, {change(block.shortcut)}, leads around them "
+        "and is added before the last ReLU.",
+    )
+
+
 def residual_unet_block() -> str:
     """The block of ResidualUNet where the channels change: two convolutions and a shortcut."""
     block, mid, w = models.ResidualUNet().enc2.block, 150, 112
@@ -106,11 +118,78 @@ def residual_unet_block() -> str:
     return page(
         730,
         204,
-        "The block of the residual UNet",
-        f"A 3 by 3 convolution, {change(block.conv1)} channels, ReLU, and a second one, "
-        f"{change(block.conv2)}; a 1 by 1 convolution, {change(block.shortcut)}, leads around them "
-        "and is added before the last ReLU.",
+        *block_says(block),
         *parts,
+    )
+
+
+def level(
+    model: models.SimpleUNet,
+    names: tuple[str, str],
+    places: tuple[float, float, float],
+    room: tuple[float, float, float],
+    *,
+    skips: str,
+    up_lines: tuple[str, ...],
+    gates: bool,
+    arcs: tuple[tuple[float, float], ...],
+) -> list[str]:
+    """One level of a UNet with its skip, and the arrows to the level below.
+
+    Args:
+        model: The network.
+        names: Of the encoder's block and the decoder's.
+        places: Left edge of the encoder's box, of the decoder's, and the upper edge of both.
+        room: Width and height of a box, and the distance to the level below.
+        skips: What stands above the skip.
+        up_lines: What stands beside the arrow that leads up, line by line.
+        gates: Draw a gate on the skip, fed from below.
+        arcs: Where shortcuts over the two blocks begin and end, from the left edges of their boxes.
+    """
+    (enc, dec), (a, b, y), (w, h, pitch) = names, places, room
+    middle, below = y + h / 2, y + h
+    down, up = a + w - 34, b + 34
+    gap = 50 if gates else 0
+    parts = [
+        box(a, y, w, h, enc, change(model.get_submodule(enc))),
+        box(b, y, w, h, dec, change(model.get_submodule(dec).block)),
+        f'<path class="line skip" d="M{a + w + 3:g} {middle:g}H{b - 11:g}"/>',
+        f'<path class="skiphead" d="M{b - 3:g} {middle:g}l-10 -5.5v11z"/>',
+        text((a + w + b - gap) / 2, middle - 9, skips, "skiptext"),
+        arrow(down, below + 3, down, below + pitch - h - 3),
+        text(down - 9, below + 26, "pool 2×2", "small end"),
+        arrow(up, below + pitch - h - 3, up, below + 3),
+    ]
+    parts += [
+        text(up + 10, below + 26 + 18 * i, line, "small start") for i, line in enumerate(up_lines)
+    ]
+    if gates:  # the enlarged map decides on the skip
+        gate = b - 30
+        way = f"M{up:g} {below + 14:g}H{gate + 10:g}q-10 0 -10 -10V{middle + 20:g}"
+        parts += [
+            f'<path class="line" d="{way}"/>',
+            times(gate, middle),
+            text(gate - 16, middle + 22, "α", "math"),
+        ]
+    for edge, (start, end) in zip((a, b), arcs, strict=False):
+        parts.append(shortcut(edge + start, edge + end, y))
+    return parts
+
+
+#: Blocks of the encoder and the decoder at every level with a skip.
+LEVELS = (("enc1", "dec1"), ("enc2", "dec2"), ("enc3", "dec3"))
+
+
+def says(shapes: dict[str, tuple[int, ...]], said_too: str) -> str:
+    """What the description of a UNet with three poolings says."""
+    *said, last = (
+        f"{shapes[name][1]} channels of {size(shapes[name])}"
+        for name in (*(enc for enc, _ in LEVELS), "bottleneck")
+    )
+    return (
+        f"Down the left side the encoder: {', then '.join([*said, last])} pixels in the "
+        "bottleneck. Up the right side the decoder with the same sizes; on three levels a skip "
+        "leads straight across." + said_too
     )
 
 
@@ -130,44 +209,26 @@ def _u_shape(
     shapes = output_shapes(model, 1, model.in_ch, 256, 256)
     w, h, pitch, shift, left, right = 116, 60, 104, 46, 156, 546
     top = 44 if shortcuts else 24
-    # with a gate on the skip there is room for the number only
-    gap, label = (50, "") if gates else (0, "skip: ")
-    parts, said = [], []
-    names = [("enc1", "dec1"), ("enc2", "dec2"), ("enc3", "dec3")]
-    for level, (enc, dec) in enumerate(names):
-        y, a, b = top + pitch * level, left + shift * level, right - shift * level
-        middle, below = y + h / 2, y + h
-        down, up = a + w - 34, b + 34
-        channels, coarse = shapes[enc][1], model.get_submodule(dec).up
-        parts += [
-            text(10, middle + 5, size(shapes[enc]), "small start"),
-            box(a, y, w, h, enc, change(model.get_submodule(enc))),
-            box(b, y, w, h, dec, change(model.get_submodule(dec).block)),
-            f'<path class="line skip" d="M{a + w + 3} {middle:g}H{b - 11}"/>',
-            f'<path class="skiphead" d="M{b - 3} {middle:g}l-10 -5.5v11z"/>',
-            text((a + w + b - gap) / 2, middle - 9, f"{label}{channels}", "skiptext"),
-            arrow(down, below + 3, down, below + pitch - h - 3),
-            text(down - 9, below + 26, "pool 2×2", "small end"),
-            arrow(up, below + pitch - h - 3, up, below + 3),
-            text(up + 10, below + 26, f"up 2×2, {change(coarse)}", "small start"),
-        ]
-        if gates:  # the enlarged map decides on the skip
-            gate = b - 30
-            way = f"M{up} {below + 14}H{gate + 10}q-10 0 -10 -10V{middle + 20:g}"
-            parts += [
-                f'<path class="line" d="{way}"/>',
-                times(gate, middle),
-                text(gate - 16, middle + 22, "α", "math"),
-            ]
-        if shortcuts:
+    parts = []
+    for i, (enc, dec) in enumerate(LEVELS):
+        y, channels = top + pitch * i, shapes[enc][1]
+        parts.append(text(10, y + h / 2 + 5, size(shapes[enc]), "small start"))
+        parts += level(
+            model,
+            (enc, dec),
+            (left + shift * i, right - shift * i, y),
+            (w, h, pitch),
+            skips=f"{channels}" if gates else f"skip: {channels}",
+            up_lines=(f"up 2×2, {change(model.get_submodule(dec).up)}",),
+            gates=gates,
             # beside the arrow that comes from the level above, or leads to it
-            parts += [_shortcut(a + 48, a + w - 8, y), _shortcut(b + 8, b + 68, y)]
-        said.append(f"{channels} channels of {size(shapes[enc])}")
+            arcs=((48, w - 8), (8, 68)) if shortcuts else (),
+        )
     y, bottom = top + pitch * 3, "bottleneck"
     a, end = left + 2 * shift + w - 54, right - 2 * shift + 54
     middle = top + h / 2
     if shortcuts:
-        parts.append(_shortcut(a + 32, end - 32, y))
+        parts.append(shortcut(a + 32, end - 32, y))
     parts += [
         text(10, y + h / 2 + 5, size(shapes[bottom]), "small start"),
         box(a, y, end - a, h, bottom, change(model.bottleneck)),
@@ -185,19 +246,10 @@ def _u_shape(
             "small",
         ),
     ]
-    said.append(f"{shapes[bottom][1]} channels of {size(shapes[bottom])}")
-    return page(
-        900,
-        y + h + 72,
-        title,
-        f"Down the left side the encoder: {', then '.join(said)} pixels in the bottleneck. Up the "
-        "right side the decoder with the same sizes; on three levels a skip leads straight across."
-        + said_too,
-        *parts,
-    )
+    return page(900, y + h + 72, title, says(shapes, said_too), *parts)
 
 
-def _shortcut(x1: float, x2: float, y: float) -> str:
+def shortcut(x1: float, x2: float, y: float) -> str:
     """An arc over a box whose upper edge is at y: what a block adds to its convolutions."""
     return (
         f'<path class="line skip" d="M{x1:g} {y:g}q0 -16 16 -16H{x2 - 10:g}q10 0 10 7"/>'
@@ -205,26 +257,36 @@ def _shortcut(x1: float, x2: float, y: float) -> str:
     )
 
 
-def unet() -> str:
+def unet(draw: Callable[..., str] = _u_shape) -> str:
     """SimpleUNet: four levels."""
     note = "enc, bottleneck, dec: two 3×3 convolutions, each with ReLU."
-    return _u_shape(models.SimpleUNet(), "SimpleUNet", "", note, gates=False, shortcuts=False)
+    return draw(models.SimpleUNet(), "SimpleUNet", "", note, gates=False, shortcuts=False)
 
 
-def residual_unet() -> str:
+def residual_unet(draw: Callable[..., str] = _u_shape) -> str:
     """ResidualUNet: a shortcut over every block."""
     note = "enc, bottleneck, dec: two 3×3 convolutions, with a 1×1 convolution around them."
     said = " A shortcut leads over each of the seven blocks."
     model = models.ResidualUNet()
-    return _u_shape(model, "ResidualUNet", said, note, gates=False, shortcuts=True)
+    return draw(model, "ResidualUNet", said, note, gates=False, shortcuts=True)
 
 
-def attention_unet() -> str:
+def attention_unet(draw: Callable[..., str] = _u_shape) -> str:
     """AttentionUNet: a gate on every skip."""
     note = "×: a gate multiplies the skip by α, computed from it and from the map below."
     said = " Before each skip enters the decoder, a gate multiplies it by alpha."
     model = models.AttentionUNet()
-    return _u_shape(model, "AttentionUNet", said, note, gates=True, shortcuts=False)
+    return draw(model, "AttentionUNet", said, note, gates=True, shortcuts=False)
+
+
+def gate_says(gate: nn.Module) -> tuple[str, str]:
+    """Title and description of the attention gate."""
+    return (
+        "The attention gate",
+        "The map g from below and the skip s each pass a 1 by 1 convolution and are added; ReLU, a "
+        f"1 by 1 convolution from {change(gate.psi)} channel and a sigmoid give one weight alpha "
+        "per pixel, with which the skip is multiplied.",
+    )
 
 
 def attention_gate() -> str:
@@ -259,11 +321,20 @@ def attention_gate() -> str:
     return page(
         840,
         244,
-        "The attention gate",
-        "The map g from below and the skip s each pass a 1 by 1 convolution and are added; ReLU, a "
-        f"1 by 1 convolution from {change(gate.psi)} channel and a sigmoid give one weight alpha "
-        "per pixel, with which the skip is multiplied.",
+        *gate_says(gate),
         *parts,
+    )
+
+
+def grid_says(model: nn.Module) -> tuple[str, str]:
+    """Title and description of UNet++."""
+    nodes = [name for name, _ in model.named_children() if name.startswith("x")]
+    said = ", ".join(f"{n} {change(model.get_submodule(n))}" for n in nodes)
+    return (
+        "UNet++",
+        f"Six nodes in a triangle, with channels before and after: {said}. Poolings lead down the "
+        "left edge, upsamplings from every node up to the next node of the row above, skips from "
+        "every node to all later ones of its row.",
     )
 
 
@@ -303,60 +374,67 @@ def unetpp() -> str:
         arrow(last + w + 131, y + 30, last + w + 149, y + 30),
         text(last + w + 188, y + 36, "f_{Θ}(y^{δ})", "math"),
     ]
-    nodes = [name for name, _ in model.named_children() if name.startswith("x")]
-    said = ", ".join(f"{n} {change(model.get_submodule(n))}" for n in nodes)
-    return page(
-        908,
-        top + 2 * py + h + 24,
-        "UNet++",
-        f"Six nodes in a triangle, with channels before and after: {said}. Poolings lead down the "
-        "left edge, upsamplings from every node up to the next node of the row above, skips from "
-        "every node to all later ones of its row.",
-        *parts,
+    return page(908, top + 2 * py + h + 24, *grid_says(model), *parts)
+
+
+STAGES = ("enc1", "enc2", "enc3", "bottleneck", "dec3", "dec2", "dec1")
+
+
+def volume(x: float, y: float, shape: tuple[int, ...]) -> tuple[str, float, float]:
+    """A map of UNet3D as a box around (x, y), drawn to scale; its upper and its right edge."""
+    d, h, w = (1.25 * side for side in shape[2:])
+    d *= 0.45
+    a, b = x - (w + d) / 2, y - (h - d) / 2
+    faces = (
+        f'<path class="box" d="M{a:g} {b:g}h{w:g}v{h:g}h{-w:g}z"/>'
+        f'<path class="box" d="M{a:g} {b:g}l{d:g} {-d:g}h{w:g}l{-d:g} {d:g}z"/>'
+        f'<path class="box" d="M{a + w:g} {b:g}l{d:g} {-d:g}v{h:g}l{-d:g} {d:g}z"/>'
+    )
+    return faces, b - d, a + w + d
+
+
+def volume_text(x: float, y: float, name: str, shape: tuple[int, ...]) -> list[str]:
+    """What stands below a box: the stage, its channels, its sizes."""
+    return [
+        text(x, y, name, "bold"),
+        text(x, y + 22, f"{shape[1]} channels", "small"),
+        text(x, y + 42, size(shape).replace(" × ", "×"), "small"),
+    ]
+
+
+def volumes_say(shapes: dict[str, tuple[int, ...]]) -> tuple[str, str]:
+    """Title and description of UNet3D."""
+    said = ", ".join(
+        f"{name} {shapes[name][1]} channels of {size(shapes[name])}" for name in STAGES
+    )
+    return (
+        "UNet3D",
+        f"Seven boxes that shrink and grow again, the sizes of the maps: {said} voxels. Three "
+        "skips join maps of equal size.",
     )
 
 
 def unet3d() -> str:
     """A volume on its way through UNet3D, drawn to scale."""
-    model, scale, base, x = models.UNet3D(), 1.25, 190, 16
+    model, base, x = models.UNet3D(), 190, 16
     shapes = output_shapes(model, 1, model.in_ch, 32, 64, 64)
-    stages = ["enc1", "enc2", "enc3", "bottleneck", "dec3", "dec2", "dec1"]
     parts, tops, column = [], {}, 112
-    for i, name in enumerate(stages):
-        _, channels, d, h, w = shapes[name]
-        w, h, d = scale * w, scale * h, scale * d * 0.45
+    for i, name in enumerate(STAGES):
         middle = x + column / 2
-        a, b = middle - (w + d) / 2, base - (h - d) / 2 - 24
-        parts.append(
-            f'<path class="box" d="M{a:g} {b:g}h{w:g}v{h:g}h{-w:g}z"/>'
-            f'<path class="box" d="M{a:g} {b:g}l{d:g} {-d:g}h{w:g}l{-d:g} {d:g}z"/>'
-            f'<path class="box" d="M{a + w:g} {b:g}l{d:g} {-d:g}v{h:g}l{-d:g} {d:g}z"/>'
-        )
+        faces, top, right = volume(middle, base - 24, shapes[name])
+        parts.append(faces)
         if i:
-            parts.append(arrow(tops[stages[i - 1]][2] + 5, base - 24, a - 5, base - 24))
-        tops[name] = (middle, b - d, a + w + d)
-        parts += [
-            text(middle, 268, name, "bold"),
-            text(middle, 290, f"{channels} channels", "small"),
-            text(middle, 310, size(shapes[name]).replace(" × ", "×"), "small"),
-        ]
+            half = right - middle
+            parts.append(arrow(tops[STAGES[i - 1]][2] + 5, base - 24, middle - half - 5, base - 24))
+        tops[name] = (middle, top, right)
+        parts += volume_text(middle, 268, name, shapes[name])
         x += column + 8
     for i, by in enumerate((34, 62, 90)):
-        (x1, y1, _), (x2, y2, _) = tops[stages[i]], tops[stages[-1 - i]]
+        (x1, y1, _), (x2, y2, _) = tops[STAGES[i]], tops[STAGES[-1 - i]]
         parts.append(skip(x1, y1 - 4, x2, y2 - 4, by))
     parts.append(text(x / 2, 22, "skips", "skiptext"))
     parts.append(text(x / 2, 340, "sizes are depth × height × width, in voxels", "small"))
-    said = ", ".join(
-        f"{name} {shapes[name][1]} channels of {size(shapes[name])}" for name in stages
-    )
-    return page(
-        x + 8,
-        356,
-        "UNet3D",
-        f"Seven boxes that shrink and grow again, the sizes of the maps: {said} voxels. Three "
-        "skips join maps of equal size.",
-        *parts,
-    )
+    return page(x + 8, 356, *volumes_say(shapes), *parts)
 
 
 NETWORKS = {
