@@ -1,5 +1,6 @@
 """Randomness that can be repeated: a function of a seed and an index."""
 
+import operator
 import random
 import threading
 from collections.abc import Iterator
@@ -37,4 +38,5 @@ def generator_for(seed: int, index: int = 0) -> torch.Generator:
 
     PyTorch seeds its CPU generator with the lower 32 bits alone, hence the arithmetic.
     """
+    seed, index = operator.index(seed), operator.index(index)  # also of NumPy
     return torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**32)

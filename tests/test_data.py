@@ -1,5 +1,6 @@
 """Images: the folder of slices, the procedural images, the cache, the samples."""
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -215,6 +216,44 @@ def test_failing_workers_fall_back(monkeypatch):
     assert used == [2, 0]
 
 
+@pytest.mark.parametrize("daemon", [False, True])
+def test_without_processes_to_be_had_images_are_made_here(monkeypatch, daemon):
+    render, used = cache._render, []
+
+    def starved(dataset, workers):
+        used.append(workers)
+        if workers:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return render(dataset, workers)
+
+    monkeypatch.setattr(cache, "_render", starved)
+    if daemon:  # such as the processes of multiprocessing.Pool
+        monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+        images = materialise(SyntheticDataset(2, 16), cache=False, workers=2)
+    else:
+        with pytest.warns(UserWarning, match="temporarily unavailable.*continuing in one"):
+            images = materialise(SyntheticDataset(2, 16), cache=False, workers=2)
+    assert used == ([0] if daemon else [2, 0]) and len(images) == 2
+
+
+def test_an_image_that_cannot_be_read_is_no_fault_of_the_workers(monkeypatch):
+    def unreadable(dataset, workers):
+        raise OSError("cannot read the image 0.png")
+
+    monkeypatch.setattr(cache, "_render", unreadable)
+    with pytest.raises(OSError, match="0.png"):
+        materialise(SyntheticDataset(2, 16), cache=False, workers=0)
+
+
+def test_integers_of_numpy_are_integers(own_cache):
+    plain = SyntheticDataset(2, 16, seed=3)
+    numpy = SyntheticDataset(np.int64(2), 16, seed=np.int64(3))
+    assert torch.equal(materialise(numpy), materialise(plain))
+    assert len(list(own_cache.glob("images-*"))) == 1
+    with pytest.raises(TypeError):
+        SyntheticDataset(2.5, 16)
+
+
 def test_second_call_reads_the_file(own_cache, monkeypatch):
     dataset = SyntheticDataset(4, 24)
     first = materialise(dataset)
@@ -251,6 +290,26 @@ def test_cache_key_holds_what_the_images_depend_on(own_cache, mayo):
     Image.new("L", (40, 40), 200).save(mayo / "C002" / "0.png")
     after = materialise(MayoDataset(mayo, 16))
     assert before[0].max() == 10 and after[0].min() == 200
+
+
+class Inverted(SyntheticDataset):
+    """Other images than its parent's, of which the inherited key says nothing."""
+
+    def __getitem__(self, index):
+        return 1 - super().__getitem__(index)
+
+
+def test_a_class_does_not_inherit_the_cached_images_of_its_parent(own_cache):
+    plain, inverted = SyntheticDataset(2, 16), Inverted(2, 16)
+    for wrap in (lambda images: images, datasets.FinePictures):
+        first = materialise(wrap(inverted))  # made first, lest the parent take these for its own
+        second = materialise(wrap(plain))
+        if wrap is datasets.FinePictures:
+            assert torch.equal(first, second)  # the fine pictures are the parent's
+        else:
+            assert torch.equal(first, 255 - second)
+    assert cache.key_of(inverted) is cache.key_of(datasets.FinePictures(inverted)) is None
+    assert len(list(own_cache.glob("images-*"))) == 2
 
 
 def test_interrupted_write_leaves_the_old_file(own_cache, monkeypatch):

@@ -21,7 +21,7 @@ from ippy.files import atomic_write
 from ippy.images import quantise
 from ippy.paths import cache_dir
 
-__all__ = ["keep_arrays", "kept_arrays", "materialise"]
+__all__ = ["keep_arrays", "key_of", "kept_arrays", "materialise"]
 
 
 def _collate(items: list[Tensor]) -> Tensor:
@@ -30,6 +30,15 @@ def _collate(items: list[Tensor]) -> Tensor:
 
 def _size(dataset: Dataset) -> int:
     return len(cast(Sized, dataset))  # torch promises no length of a data set, but it needs one
+
+
+def key_of(dataset: object) -> list | None:
+    """What the images of a data set depend on, as JSON data, or None if it does not say.
+
+    A class says it by a method ``cache_key()`` of its own: one that is inherited does not know what
+    the heir does otherwise, and would give it the images of another.
+    """
+    return dataset.cache_key() if "cache_key" in vars(type(dataset)) else None  # type: ignore[attr-defined]
 
 
 def _render(dataset: Dataset, workers: int) -> Tensor:
@@ -76,8 +85,8 @@ def materialise(dataset: Dataset, *, cache: bool = True, workers: int | None = N
     carries a checksum; when it is damaged, it is made again.
 
     Args:
-        dataset: Data set of float32 images ``(1, H, W)`` in [0, 1]; cached when it has a method
-            ``cache_key()``, as those of :mod:`ippy.datasets` do.
+        dataset: Data set of float32 images ``(1, H, W)`` in [0, 1]; cached when its class has
+            a method ``cache_key()`` of its own, as those of :mod:`ippy.datasets` do.
         cache: Whether to read and write the cache file.
         workers: Number of worker processes; by default one per core, at most 8, and none for
             fewer than 128 images. If they cannot be started, the images are made here; on Windows
@@ -91,8 +100,8 @@ def materialise(dataset: Dataset, *, cache: bool = True, workers: int | None = N
         ValueError: If an image is not finite or has grey values outside [0, 1].
     """
     file = None
-    if cache and hasattr(dataset, "cache_key"):
-        key = hashlib.sha256(json.dumps(dataset.cache_key()).encode()).hexdigest()[:24]
+    if cache and (depends := key_of(dataset)) is not None:
+        key = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:24]
         file = cache_dir() / f"images-{key}.npz"
         if (images := _read_cache(file, _size(dataset))) is not None:
             return images

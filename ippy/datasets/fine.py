@@ -3,6 +3,7 @@
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ippy.datasets.cache import key_of
 from ippy.datasets.synthetic import SyntheticDataset
 
 __all__ = ["FinePictures"]
@@ -32,6 +33,7 @@ class FinePictures(Dataset):
         """Return picture ``index``, float32 ``(1, 2H, 2W)`` in [0, 1], without noise."""
         return self.images.fine(index)
 
-    def cache_key(self) -> list:
-        """Return everything the pictures depend on, as JSON data."""
-        return ["fine", *self.images.cache_key()]
+    def cache_key(self) -> list | None:
+        """Return everything the pictures depend on, as JSON data; None if the images do not say."""
+        key = key_of(self.images)
+        return None if key is None else ["fine", *key]

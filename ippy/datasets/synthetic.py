@@ -1,5 +1,6 @@
 """Procedural images: no download, and as many as wanted."""
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -53,6 +54,7 @@ class SyntheticDataset(Dataset):
         version: int = phantoms.GENERATOR_VERSION,
         noise: bool = True,
     ) -> None:
+        n_images, seed = operator.index(n_images), operator.index(seed)  # also of NumPy
         self.n_images, self.data_shape = n_images, as_shape(data_shape)
         self.kind, self.split, self.seed = kind, split, seed
         self.version, self.noise = version, noise

@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 from functools import partial
+from operator import index as whole
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ippy.datasets.cache import keep_arrays, kept_arrays
+from ippy.datasets.cache import keep_arrays, kept_arrays, key_of
 from ippy.datasets.workers import in_workers, number_of_workers
 from ippy.images import quantise
 from ippy.networks import Recipe
@@ -120,7 +121,8 @@ def given_pairs(
     Args:
         task: The task, which says how images are measured and what a network is given.
         images: A data set of clean images (C, H, W) in [0, 1] or a tensor of such, of the size
-            ``task.image_shape``. Kept are a tensor and a data set with a method ``cache_key()``.
+            ``task.image_shape``. Kept are a tensor and a data set whose class has a
+            method ``cache_key()`` of its own.
         noise_level: Relative noise level; the task's if None.
         seed: Seed of the noise. Sets of images need seeds of their own, lest two images share
             their noise.
@@ -136,10 +138,11 @@ def given_pairs(
         OSError: If an image of the data set cannot be read.
         ValueError: If an image has another size.
     """
-    level = task.noise_level if noise_level is None else noise_level
+    level = float(task.noise_level if noise_level is None else noise_level)
+    seed = whole(seed)  # an integer of NumPy is as good
     size = len(images)  # type: ignore[arg-type]
     file = None
-    if cache and (isinstance(images, Tensor) or hasattr(images, "cache_key")):
+    if cache and (isinstance(images, Tensor) or key_of(images) is not None):
         file = cache_dir() / f"pairs-{_key(task, images, level, seed)}.npz"
         if (found := _read(file, size)) is not None:
             return found
@@ -161,9 +164,9 @@ def _key(task: Task, images: Dataset | Tensor, level: float, seed: int) -> str:
     """Twenty-four hex digits that change with everything the pairs depend on."""
     if isinstance(images, Tensor):
         content = hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()
-        of_images: list = [list(images.shape), str(images.dtype), content]
+        of_images: list | None = [list(images.shape), str(images.dtype), content]
     else:
-        of_images = images.cache_key()  # type: ignore[attr-defined]
+        of_images = key_of(images)
     parts = [task.probe(), task.shape, level, seed, of_images]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
