@@ -12,7 +12,7 @@ import torch
 
 from ippy import commands as others
 from ippy import evaluation, metrics, operators, paths, report, studies, training, weights
-from ippy.files import atomic_write
+from ippy.files import atomic_write, require_writable
 from ippy.images import sample_image
 from ippy.networks import NETWORKS, find
 from ippy.tasks import KERNEL, NOISE_LEVEL, SHAPE, Task, measure, task_operator
@@ -68,8 +68,12 @@ def _train(args: argparse.Namespace) -> None:
         raise ValueError(f"{args.out} holds no weights to renew; name a network, or --all")
     for key in keys:
         find(key)  # all names are known, and the folder, before the first hour of training
-    if args.out.exists() and not (args.out.is_dir() and os.access(args.out, os.W_OK)):
-        raise ValueError(f"--out {str(args.out)!r} is no folder that can be written; name another")
+    try:
+        require_writable(args.out)
+    except OSError as error:
+        raise ValueError(
+            f"--out {str(args.out)!r} is no folder that can be written; name another"
+        ) from error
     for key in keys:
         _, history = training.train_and_save(
             key, data=args.data, weights_dir=args.out, resume=args.resume

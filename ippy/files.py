@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-__all__ = ["atomic_write", "turn"]
+__all__ = ["atomic_write", "require_writable", "turn"]
 
 _USER = str(getattr(os, "getuid", int)())
 
@@ -60,6 +60,17 @@ def _temporary(path: Path, ours: bool) -> Path:
     else:
         mark = secrets.token_hex(8)
     return path.with_name(f".{path.name}.{mark}.tmp")
+
+
+def require_writable(folder: Path) -> None:
+    """Find out whether files can be written to a folder, which is made if it is missing.
+
+    Raises:
+        OSError: If they cannot.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def atomic_write(files: Mapping[Path, bytes]) -> None:

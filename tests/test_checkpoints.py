@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,42 @@ def test_another_forward_model_is_refused(tmp_path, other):
     fit(checkpoint=tmp_path / "run.pt")
     with pytest.raises(ValueError, match="with another forward model, validation set; delete"):
         fit(checkpoint=tmp_path / "run.pt", forward=forward, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"model": lambda: models.ResCNN(1, 1, 2)}, "network"),
+        ({"model": lambda: models.SimpleCNN(1, 1, 3)}, "network"),
+        ({"optimizer": partial(torch.optim.AdamW, weight_decay=0.5)}, "optimiser"),
+        ({"optimizer": partial(torch.optim.SGD, momentum=0.9)}, "optimiser"),
+    ],
+)
+def test_another_network_or_optimiser_is_refused(tmp_path, change, named):
+    def run(model=lambda: models.SimpleCNN(1, 1, 2), optimizer=torch.optim.AdamW, **options):
+        def make(network, recipe):
+            return optimizer(network.parameters(), lr=recipe.lr)
+
+        batch = MeasuredCrops(IMAGES, K, RECIPE)
+        path = tmp_path / "run.pt"
+        return train(
+            model(), batch, RECIPE, checkpoint=path, optimizer=make, progress=False, **options
+        )
+
+    run()
+    run(resume=True)
+    with pytest.raises(ValueError, match=f"belongs to a run with another {named}; delete it"):
+        run(**change, resume=True)
+
+
+def test_a_checkpoint_from_before_networks_were_named_goes_on(tmp_path):
+    path = tmp_path / "run.pt"
+    whole = fit(checkpoint=path)[0]
+    saved = torch.load(path, weights_only=True)
+    for name in ("network", "optimiser"):
+        del saved["run"][name]
+    torch.save(saved, path)
+    assert same(fit(checkpoint=path, resume=True)[0], whole)
 
 
 def test_another_task_is_refused(tmp_path, monkeypatch):

@@ -34,6 +34,7 @@ def test_cli_train_evaluate_and_verify(tmp_path, tiny, capsys):
         (["train", "ResCNN", "VNet"], "there is no network 'VNet'"),
         (["train", "UNet", "--data", "nowhere"], "'nowhere' does not exist"),
         (["train", "ResCNN", "--out", __file__], "is no folder that can be written"),
+        (["train", "ResCNN", "--out", __file__ + "/new"], "is no folder that can be written"),
         (["evaluate", "VNet"], "there is no network 'VNet'; choose one of SimpleCNN"),
         (["evaluate", "nowhere/VNet.pth"], "no weights at VNet.pth"),
         (["evaluate", "."], "'.' is neither a key"),

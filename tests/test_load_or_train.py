@@ -39,6 +39,21 @@ def test_quick_mode_trains_live_and_leaves_the_shipped_weights(tmp_path, tiny, m
         training.load_or_train("ResCNN")
 
 
+def test_without_a_cache_that_can_be_written_training_goes_on(tmp_path, tiny, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("IPPY_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.warns(UserWarning, match="no checkpoints are kept.*; set IPPY_CACHE to a folder"):
+        training.train_and_save("ResCNN", weights_dir=tmp_path / "new" / "weights")
+    assert (tmp_path / "new" / "weights" / "ResCNN.pth").is_file()
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_training(tmp_path, tiny, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(runs, "train_recipe", lambda *_, **__: pytest.fail("it has trained"))
+    with pytest.raises(OSError, match="file"):
+        training.train_and_save("ResCNN", weights_dir=tmp_path / "file" / "weights")
+
+
 def test_an_unknown_key_lists_the_known_ones():
     with pytest.raises(KeyError, match="no network 'VNet'; choose one of SimpleCNN, ResCNN, UNet"):
         training.load_or_train("VNet")

@@ -72,6 +72,22 @@ def test_the_average_of_the_weights_is_what_a_run_ends_with(tmp_path):
         replace(RECIPE, average=1.0)
 
 
+def test_statistics_of_the_data_are_those_of_the_last_step_beside_averaged_weights():
+    def network():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
+
+    recipe = replace(RECIPE, average=0.9, steps=10, val_every=10)
+    model = network()
+    train(model, MeasuredCrops(IMAGES, K, recipe), recipe, progress=False)
+    plain = network()
+    last = replace(recipe, average=0.0)
+    train(plain, MeasuredCrops(IMAGES, K, last), last, progress=False)
+    assert int(model[1].num_batches_tracked) == 10
+    assert torch.equal(model[1].running_var, plain[1].running_var)
+    assert not torch.equal(model[0].weight, plain[0].weight)
+
+
 def test_the_loss_may_be_taken_in_a_part_of_a_square():
     crops = MeasuredCrops(IMAGES, K, RECIPE)
 

@@ -7,13 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ippy.files import atomic_write
 from ippy.networks import Recipe
 from ippy.training.batches import Batch
 
-__all__ = ["identity", "read", "write"]
+__all__ = ["identity", "made_of", "read", "write"]
+
+#: What depends on the machine, or changes in a run.
+_PASSING = ("lr", "foreach", "fused", "capturable", "differentiable")
 
 
 def _hash(*parts: str) -> str:
@@ -52,6 +56,21 @@ def identity(
     }
 
 
+def made_of(model: nn.Module, optimizer: Optimizer) -> dict[str, str]:
+    """Network and optimiser of a run, named as in :func:`identity`."""
+    shapes = [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
+    plain = (int, float, str, tuple, type(None))
+    settings = {
+        name: value
+        for name, value in optimizer.defaults.items()
+        if name not in _PASSING and isinstance(value, plain)
+    }
+    return {
+        "network": _hash(type(model).__qualname__, repr(shapes)),
+        "optimiser": _hash(type(optimizer).__qualname__, repr(sorted(settings.items()))),
+    }
+
+
 def write(path: Path, state: dict) -> None:
     """Store a run: plain data and tensors, atomically."""
     file = io.BytesIO()
@@ -64,7 +83,7 @@ def read(path: Path, run: dict[str, str], fast: dict) -> dict:
 
     Args:
         path: File that :func:`write` wrote.
-        run: What :func:`identity` says of the run that wants to go on.
+        run: What :func:`identity` and :func:`made_of` say of the run that wants to go on.
         fast: Precision and memory format of that run.
 
     Raises:
@@ -79,7 +98,9 @@ def read(path: Path, run: dict[str, str], fast: dict) -> dict:
             f"checkpoint {path} cannot be read: it is torn, of an earlier version, or no "
             "checkpoint; delete it"
         ) from error
-    if other := [name for name in {**run, **found} if run.get(name) != found.get(name)]:
+    new = {"network", "optimiser"} - found.keys()  # files of earlier versions do not name them
+    names = [name for name in {**run, **found} if name not in new]
+    if other := [name for name in names if run.get(name) != found.get(name)]:
         raise ValueError(
             f"checkpoint {path} belongs to a run with another {', '.join(other)}; delete it or "
             "train without --resume"

@@ -96,6 +96,8 @@ def train(
     run = _Run(model, recipe, fast, loss, optimizer)
     store = Path(checkpoint) if checkpoint is not None and run.is_main else None
     facts = checkpoints.identity(recipe, batch, validation, loss) if checkpoint else {}
+    if facts:
+        facts |= checkpoints.made_of(run.own, run.optimizer)
     with run.apart():
         _train(run, batch, validation, store, facts, callback, resume=resume, progress=progress)
     return run.history
@@ -281,6 +283,9 @@ class _Run:
             return
         decay = min(self.recipe.average, done / (9 + done))
         get_ema_multi_avg_fn(decay)(*self.followed, 0)
+        # what a layer counts or measures, such as the statistics of a BatchNorm, is no weight
+        for kept, new in zip(self.averaged.buffers(), self.own.buffers(), strict=True):
+            kept.copy_(new)
 
     def note(self, done: int) -> None:
         """An entry of the history: the mean error of the steps since the last one."""

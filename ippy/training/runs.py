@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch.utils.data import Dataset
 
 from ippy import datasets, paths, weights
 from ippy.evaluation import held_out_metrics
+from ippy.files import require_writable
 from ippy.images import sample_image
 from ippy.networks import Recipe, find
 from ippy.seeds import seeded
@@ -178,11 +180,26 @@ def train_and_save(
     """Train ``key``, store weights and card in ``weights_dir``, then drop the checkpoint.
 
     Arguments and result are those of :func:`load_or_train`; ``resume`` continues from the
-    checkpoint in the user's cache directory.
+    checkpoint in the user's cache directory. Where nothing can be written there, it trains without
+    checkpoints, and says so.
+
+    Raises:
+        OSError: If ``weights_dir`` cannot be written; it is tried before the training.
     """
     recipe = find(key).recipe
     tag = hashlib.sha256(json.dumps([recipe.as_dict(), str(data)]).encode()).hexdigest()[:8]
-    checkpoint = paths.cache_dir() / "checkpoints" / f"{key}-{tag}.pt"
+    folder = Path(weights_dir or paths.output_dir())
+    require_writable(folder)
+    checkpoint: Path | None = None
+    try:
+        require_writable(paths.cache_dir() / "checkpoints")
+        checkpoint = paths.cache_dir() / "checkpoints" / f"{key}-{tag}.pt"
+    except OSError as error:
+        warnings.warn(
+            f"no checkpoints are kept, so an interrupted training is lost: {error}; set IPPY_CACHE "
+            "to a folder that can be written",
+            stacklevel=2,
+        )
     model, history = train_recipe(recipe, data=data, checkpoint=checkpoint, resume=resume)
     joined = accelerator()
     if joined.is_main_process:
@@ -194,7 +211,8 @@ def train_and_save(
             "metrics": held_out_metrics(model, task=TASKS[recipe.task]),
             "history": history,
         }
-        weights.save(model, Path(weights_dir or paths.output_dir()) / f"{key}.pth", card)
-        checkpoint.unlink(missing_ok=True)
+        weights.save(model, folder / f"{key}.pth", card)
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
     joined.wait_for_everyone()
     return model, history
