@@ -7,7 +7,7 @@ import torch
 from small_runs import IMAGES, RECIPE, K, fit, same
 
 from ippy.images import quantise
-from ippy.operators import CTProjector, DownScaling
+from ippy.operators import Blurring, CTProjector, DownScaling
 from ippy.tasks import measure, task_operator
 from ippy.training import MeasuredCrops, validation_pairs
 from ippy.training.batches import CropsOnGPU
@@ -134,6 +134,25 @@ def test_what_a_gpu_makes_at_once_is_what_the_cpu_makes_step_by_step(settings):
     for step in (0, 7, 31, 33, 39):
         for made, expected in zip(at_once(step), crops(step), strict=True):
             torch.testing.assert_close(made, expected)
+
+
+class Vignette(Blurring):
+    """Measures otherwise than the blur that it is made from."""
+
+    def _forward(self, x):
+        return 0.5 * super()._forward(x)
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_what_is_made_from_a_blur_measures_in_its_own_way_on_a_gpu(double):
+    kind = Blurring if double else Vignette
+    operator = kind((48, 40), kernel_type="gaussian")
+    operator = operator.double() if double else operator
+    recipe, images = replace(RECIPE, noise_level=0.0), torch.rand(4, 1, 48, 40)
+    crops = MeasuredCrops(images, operator, recipe)
+    on_gpu = CropsOnGPU(crops, torch.device("cpu"))
+    for mine, theirs in zip(crops(0), on_gpu(0), strict=True):
+        torch.testing.assert_close(theirs, mine, check_dtype=False)
 
 
 def test_noise_on_a_gpu_has_the_level_of_the_whole_measurement():

@@ -224,7 +224,8 @@ class CropsOnGPU:
         """Squares of the images and of their measurements; under a blur, only their surroundings
         are measured.
         """
-        if not (isinstance(operator, Blurring) and operator.boundary == "zeros"):
+        # a class that is made from Blurring may measure otherwise
+        if type(operator) is not Blurring or operator.boundary != "zeros":
             x = _mirrored(self.images[index], flips) / 255
             return _cut(x, at, side), _cut(operator(x), at, side)
         reach = max(operator.margin)
@@ -239,7 +240,8 @@ class CropsOnGPU:
         rows, columns = places
         around = padded[index[:, None, None], :, rows[:, :, None], columns[:, None, :]]
         around = around.permute(0, 3, 1, 2) / 255  # (n, C, side + 2 reach, side + 2 reach)
-        y = F.conv2d(around.flatten(0, 1)[:, None], operator.kernel.flip(0, 1)[None, None])
+        kernel = operator.kernel.to(around).flip(0, 1)
+        y = F.conv2d(around.flatten(0, 1)[:, None], kernel[None, None])
         y = y.reshape(*around.shape[:2], *y.shape[-2:])
         above, beside = (reach - margin for margin in operator.margin)
         y = y[..., above : above + side, beside : beside + side].contiguous()
