@@ -218,6 +218,22 @@ def test_a_run_that_waits_in_the_cache_keeps_its_machine(tmp_path, monkeypatch):
     assert found["runs"][0]["machine"] == first
 
 
+def test_what_is_stored_comes_before_what_waits_in_the_cache(tmp_path):
+    with pytest.raises(Stop):
+        Toy("ab", fails="b").run(tmp_path)
+    waiting = paths.cache_dir() / "studies" / "toy.json"
+    left = json.loads(waiting.read_text("utf-8"))
+    left["runs"][0]["value"] = "left over"
+    Toy("ab").run(tmp_path)
+    for depends in ("0", "of another recipe"):
+        left["runs"][0]["depends"] = depends
+        waiting.parent.mkdir(exist_ok=True)
+        waiting.write_text(json.dumps(left), "utf-8")
+        again = Toy("ab")
+        assert [run["value"] for run in again.run(tmp_path)["runs"]] == ["A", "B"]
+        assert again.computed == []
+
+
 def test_a_value_may_not_be_called_like_a_field(tmp_path):
     runs = [Run({"seed": 0}, lambda: {"seed": 1})]
     with pytest.raises(ValueError, match="study toy: seed is a field and a value"):

@@ -130,12 +130,13 @@ def perform(
     """
     partial_path = paths.cache_dir() / "studies" / f"{name}.json"
     start = start or path
-    kept = _stored(start) | _stored(partial_path)
+    stored, waiting = _stored(start), _stored(partial_path)
     for run in runs:
         if run.missing:
             print(f"{name}: left out {_text(run.fields)}: {run.missing}", file=sys.stderr)
     runs = [run for run in runs if not run.missing]
-    done = {run.key: kept[run.key] for run in runs if run.key in kept and _fits(run, kept, renew)}
+    # what is stored comes before what an interrupted study has left in the cache
+    done = {r.key: k[r.key] for r in runs for k in (waiting, stored) if _fits(r, k, renew)}
     old = results.read(start) if start.is_file() else {}
     machine, todo = host.machine(), [run for run in runs if run.key not in done]
     saving = threading.Lock()
@@ -165,8 +166,8 @@ def perform(
 
 def _fits(run: Run, kept: dict[str, dict], renew: bool) -> bool:
     """Whether a stored run may stand for this one."""
-    stored = kept[run.key]
-    if stored["depends"] != run.depends:
+    stored = kept.get(run.key)
+    if stored is None or stored["depends"] != run.depends:
         return False
     return not renew or stored["sources"] == run.sources
 
@@ -235,7 +236,7 @@ def accept(
     start = start or path
     kept = _stored(start)
     runs = [run for run in runs if not run.missing]
-    if wrong := [run for run in runs if run.key not in kept or not _fits(run, kept, False)]:
+    if wrong := [run for run in runs if not _fits(run, kept, False)]:
         raise ValueError(
             f"study {name} has to be run: {len(wrong)} of its runs are missing or of another "
             f"recipe, task or weight file, the first is {_text(wrong[0].fields)}"
