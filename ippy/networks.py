@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from math import cos, pi
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from ippy import models
@@ -83,6 +84,9 @@ class Recipe:
     quick_steps: int = 150
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, np.generic):  # a card holds plain numbers
+                object.__setattr__(self, name, value.item())
         known: dict[str, tuple[str, ...]]
         known = {"schedule": ("one_cycle", "constant"), "task": tuple(TASKS)}
         known |= {"init": ("default", "identity", "he_identity", "he_zero")}
@@ -90,8 +94,9 @@ class Recipe:
             if getattr(self, name) not in values:
                 choice = " or ".join(map(repr, values))
                 raise ValueError(f"{name} {getattr(self, name)!r} is unknown; use {choice}")
-        if self.crop is not None and self.crop < 1:
-            raise ValueError(f"crop is {self.crop}, expected a side in pixels, or None: no crop")
+        for name in ("crop", "last_crop"):
+            if (side := getattr(self, name)) is not None and side < 1:
+                raise ValueError(f"{name} is {side}, expected a side in pixels, or None: no crop")
         if self.margin < 0 or 2 * self.margin >= min(self.crop or 10**6, self.last_crop or 10**6):
             raise ValueError(f"margin is {self.margin}, expected less than half of a square's side")
         if min(self.steps, self.batch_size, self.val_every, self.val_images) < 1:
@@ -128,6 +133,7 @@ class Recipe:
             self,
             crop=64,
             last_crop=None,
+            margin=min(self.margin, 31),
             batch_size=min(4, self.batch_size) if self.crop else 4,
             steps=self.quick_steps,
             val_every=25,

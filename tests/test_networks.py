@@ -4,13 +4,14 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
 from small_runs import RECIPE
 
 from ippy import commands, evaluation, models, networks, paths, report, training, weights
-from ippy.networks import GROUPS, NETWORKS, Network, taught
+from ippy.networks import GROUPS, NETWORKS, Network, Recipe, taught
 from ippy.tasks import TASKS, measure
 
 
@@ -124,6 +125,15 @@ def test_recipes_name_real_networks_and_refuse_nonsense():
     for wrong in ({"schedule": "none"}, {"steps": 0}, {"lr": -1.0}, {"init": "random"}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             replace(RECIPE, **wrong)
+
+
+def test_a_recipe_holds_plain_numbers_and_its_short_version_is_valid():
+    recipe = Recipe("SimpleUNet", lr=np.float32(1e-3), steps=np.int64(8), crop=128, margin=40)
+    assert json.loads(json.dumps(recipe.as_dict()))["steps"] == 8
+    assert (recipe.quick().crop, recipe.quick().margin) == (64, 31)
+    for side in (0, -8):
+        with pytest.raises(ValueError, match=f"last_crop is {side}, expected a side in pixels"):
+            Recipe("SimpleUNet", last_crop=side)
 
 
 def test_an_unknown_choice_in_a_recipe_is_named():
