@@ -18,6 +18,8 @@ __all__ = ["WEIGHTS_DIR", "load", "read_card", "save", "task_of", "verify"]
 
 #: Folder of the weight files that come with the book.
 WEIGHTS_DIR = paths.WEIGHTS
+#: What is an ending; other points belong to the name, as that of ``lr0.001``.
+_ENDINGS = (".pth", ".pt", ".json")
 
 if not TYPE_CHECKING:  # the table of the weights, once ``weights.readme``, stands in ippy.report
 
@@ -30,7 +32,8 @@ def save(model: nn.Module, path: str | os.PathLike, card: dict) -> dict:
 
     Args:
         model: A network; its parameters are stored as contiguous float32 on the CPU.
-        path: The ``.pth`` file; without an ending it gets this one.
+        path: The ``.pth`` or ``.pt`` file; a name with neither gets ``.pth``, also one with a point
+            in it: ``lr0.001`` becomes ``lr0.001.pth``.
         card: What to remember: at least ``model``, the name of a class of :mod:`ippy.models`, and
             ``model_args``; the key, SHA-256, number of parameters and machine are added.
 
@@ -70,10 +73,12 @@ def read_card(key_or_path: str | os.PathLike, weights_dir: Path | None = None) -
         FileNotFoundError: If there is no card.
         ValueError: If it is not a card.
     """
-    path = _locate(key_or_path, weights_dir).with_suffix(".json")
+    file = _find(key_or_path, weights_dir)
+    path = file.with_suffix(".json")
     if not path.is_file():
+        weights = file if file != path else path.with_suffix(".pth")
         raise FileNotFoundError(
-            f"{path.name} is missing, so nothing says which network {path.stem}.pth belongs to: "
+            f"{path.name} is missing, so nothing says which network {weights.name} belongs to: "
             f"{paths.restore()}, or pass the network: weights.load(path, model)"
         )
     try:
@@ -114,9 +119,17 @@ def _locate(key_or_path: str | os.PathLike, weights_dir: Path | None) -> Path:
     if not path.name:
         name = str(key_or_path)
         raise ValueError(f"{name!r} is neither a key like 'UNet' nor the path of a .pth file")
-    if path.name == str(key_or_path) and not path.suffix:  # a key, not a path
+    if path.suffix in _ENDINGS:
+        return path
+    if path.name == str(key_or_path):  # a key, not a path
         return Path(weights_dir) / f"{path}.pth" if weights_dir else paths.weight_file(str(path))
-    return path if path.suffix else path.with_name(f"{path.name}.pth")
+    return path.with_name(f"{path.name}.pth")
+
+
+def _find(key_or_path: str | os.PathLike, weights_dir: Path | None) -> Path:
+    """The file to read; one that somebody else wrote may have another ending, as ``net.ckpt``."""
+    path, file = Path(key_or_path), _locate(key_or_path, weights_dir)
+    return path if path.suffix and path.is_file() and not file.is_file() else file
 
 
 def load(
@@ -128,7 +141,8 @@ def load(
     """Load verified weights into ``model``, or into a new network built from the card.
 
     Args:
-        key_or_path: A key such as ``"UNet"`` or the path of a ``.pth`` file.
+        key_or_path: A key such as ``"UNet"`` or the path of a ``.pth`` or ``.pt`` file; ``.pth``
+            may be left out.
         model: The network to fill; with None the card beside the file says which to build. A
             file without a card needs it.
         weights_dir: Where keys are looked up; if None, the book's ``weights`` folder and, away from
@@ -145,7 +159,7 @@ def load(
     >>> type(load("ResCNN")).__name__
     'ResCNN'
     """
-    path = _locate(key_or_path, weights_dir)
+    path = _find(key_or_path, weights_dir)
     if not path.is_file():
         raise FileNotFoundError(
             f"no weights at {path.name}; train them with 'python -m ippy train {path.stem}', or "
@@ -196,15 +210,20 @@ def load(
 
 
 def verify(weights_dir: Path | None = None) -> dict[str, str]:
-    """Check every weight file: key -> ``"ok"`` or the sentence that says what is wrong."""
+    """Check every weight file: key -> ``"ok"`` or the sentence that says what is wrong.
+
+    The key of a ``.pt`` file is its whole name.
+    """
     folder = Path(weights_dir or WEIGHTS_DIR)
+    files = {path for ending in (".pth", ".pt") for path in folder.glob(f"*{ending}")}
+    described = {path.with_suffix(".json") for path in files}
+    alone = {path for path in folder.glob("*.json") if path not in described}
     report = {}
-    for path in sorted(
-        {p.with_suffix(".pth") for p in folder.glob("*.*") if p.suffix in (".pth", ".json")}
-    ):
+    for path in sorted(files | {card.with_suffix(".pth") for card in alone}):
+        key = path.stem if path.suffix == ".pth" else path.name
         try:
             load(path)
-            report[path.stem] = "ok"
+            report[key] = "ok"
         except (FileNotFoundError, ValueError) as error:
-            report[path.stem] = str(error)
+            report[key] = str(error)
     return report

@@ -30,6 +30,41 @@ def test_saved_weights_load_identically_by_key_and_by_path(stored):
     assert sorted(p.name for p in path.parent.iterdir()) == ["Net.json", "Net.pth"]
 
 
+def test_a_point_in_a_name_is_no_ending(stored, tmp_path, monkeypatch):
+    model, path = stored
+    card = {"model": "ResCNN", "model_args": {"in_ch": 1, "out_ch": 1, "n_filters": 4}}
+    other = models.ResCNN(1, 1, 4)
+    folder = tmp_path / "rates"
+    for net, name in ((model, "lr0.001"), (other, "lr0.002"), (other, "net.pt")):
+        weights.save(net, folder / name, card)
+    names = ["lr0.001.json", "lr0.001.pth", "lr0.002.json", "lr0.002.pth", "net.json", "net.pt"]
+    assert sorted(p.name for p in folder.iterdir()) == names
+    for loaded in (
+        weights.load(folder / "lr0.001"),
+        weights.load(folder / "lr0.001.pth"),
+        weights.load("lr0.001", weights_dir=folder),
+    ):
+        assert same(model, loaded)
+    assert same(other, weights.load(folder / "lr0.002"))
+    assert same(other, weights.load(folder / "net.pt"))
+    assert weights.read_card(folder / "lr0.001")["key"] == "lr0.001"
+    assert weights.verify(folder) == dict.fromkeys(["lr0.001", "lr0.002", "net.pt"], "ok")
+    # what somebody else wrote is read under the name it has
+    monkeypatch.chdir(folder)
+    torch.save(model.state_dict(), "foreign.ckpt")
+    assert same(model, weights.load("foreign.ckpt", models.ResCNN(1, 1, 4)))
+
+
+def test_verify_names_the_file_that_lacks_a_card_and_the_card_that_lacks_a_file(stored):
+    model, path = stored
+    torch.save(model.state_dict(), path.with_name("alone.pt"))
+    path.unlink()
+    found = weights.verify(path.parent)
+    assert list(found) == ["Net", "alone.pt"]
+    assert "no weights at Net.pth" in found["Net"]
+    assert "nothing says which network alone.pt belongs to" in found["alone.pt"]
+
+
 def test_damaged_weights_are_refused_with_the_reason(stored):
     _, path = stored
     good = path.read_bytes()
