@@ -100,7 +100,13 @@ def baselines(
 
 
 def classical_method(name: str, operator: Operator, lam: float) -> Callable[[Tensor], Tensor]:
-    """``"Tikhonov"`` (penalty on the gradient) or ``"TV"`` as a function of the measurements."""
+    """``"Tikhonov"`` (penalty on the gradient) or ``"TV"`` as a function of the measurements.
+
+    Raises:
+        ValueError: If the method has another name.
+    """
+    if name not in ("Tikhonov", "TV"):
+        raise ValueError(f"unknown method {name!r}; choose 'Tikhonov' or 'TV'")
     if name == "TV":
         # few views leave more undecided than a blur: 1,000 iterations end 0.001 dB from 2,000
         n_iter = 1000 if isinstance(operator, CTProjector) else 200

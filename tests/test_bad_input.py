@@ -9,6 +9,7 @@ from torch import nn
 from ippy import (
     classical,
     datasets,
+    evaluation,
     images,
     metrics,
     models,
@@ -151,6 +152,12 @@ BAD = {
     "negative weight": (lambda p: classical.tikhonov(K, X, -1), ValueError, "lam must be"),
     "no TV weight": (lambda p: classical.total_variation(K, X, 0), ValueError, "lam must be"),
     "bounds": (lambda p: classical.total_variation(K, X, 1, bounds=(1, 0)), ValueError, "bounds"),
+    "misspelt method": (
+        lambda p: evaluation.classical_method("Tikhonv", K, 1), ValueError, "'Tikhonv'; choose 'Tik"
+    ),
+    "method in small letters": (
+        lambda p: evaluation.classical_method("tv", K, 1), ValueError, "choose 'Tikhonov' or 'TV'"
+    ),
     "two shapes": (lambda p: metrics.psnr(X, X[..., :9]), ValueError, "one shape"),
     "empty mask": (lambda p: metrics.mse(X, X, X > 2), ValueError, "no pixel"),
     "NaN images": (

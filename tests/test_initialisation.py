@@ -73,6 +73,11 @@ def test_deep_chains_have_the_depth_they_claim(kind):
     assert sum(isinstance(m, nn.Conv2d) for m in net.modules()) == 10
 
 
+def test_a_chain_of_no_known_kind_is_refused():
+    with pytest.raises(ValueError, match="kind 'plian' is unknown; use 'plain' or 'residual' or"):
+        studies.DeepChain(4, "plian")
+
+
 def test_a_correction_can_start_as_nothing_with_a_signal_at_every_level():
     torch.manual_seed(0)
     net, x = models.CorrectionUNet(base_ch=8), torch.randn(2, 1, 32, 32)

@@ -195,6 +195,8 @@ def test_silencing_what_comes_from_below_leaves_the_skip_alone():
     assert not torch.equal(model(Y), below)
     assert torch.equal(skips.silenced(model, "dec1", "below", Y), below)
     assert not model.dec1._forward_pre_hooks
+    with pytest.raises(ValueError, match="part 'blow' is unknown; use 'skip' or 'below'"):
+        skips.silenced(model, "dec1", "blow", Y)
 
 
 def test_a_shift_commutes_with_a_convolution_and_with_pooling_only_on_its_grid():

@@ -52,15 +52,24 @@ def correction(body: nn.Module, he: bool = True) -> Chain:
     return Chain(body, skip=True)
 
 
+#: Kind of a :class:`DeepChain` -> what a pair of its layers adds when it carries an image through.
+_ADDED = {"plain": 1.0, "residual": 0.0, "scaled": 2**0.5 - 1}
+
+
 class DeepChain(nn.Module):
     r"""Input layer, ``depth`` 3x3 layers in pairs, output layer; no normalisation (He et al. 2016).
 
     Kinds: ``"plain"``; ``"residual"`` adds each pair's input to its output; ``"scaled"`` also
     divides the sum by $\sqrt2$, which keeps the size of the signal at initialisation.
+
+    Raises:
+        ValueError: If there is no such kind.
     """
 
     def __init__(self, depth: int, kind: str, width: int = 16) -> None:
         super().__init__()
+        if kind not in _ADDED:
+            raise ValueError(f"kind {kind!r} is unknown; use {' or '.join(map(repr, _ADDED))}")
         self.kind = kind
         self.first = nn.Conv2d(1, width, 3, padding=1)
         self.layers = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth))
@@ -85,7 +94,7 @@ def carry_input(model: DeepChain) -> None:
     a pair's input is added, the pair adds what is missing: nothing, or with ``"scaled"`` so much
     that the division is undone.
     """
-    added = {"plain": 1.0, "residual": 0.0, "scaled": 2**0.5 - 1}[model.kind]
+    added = _ADDED[model.kind]
     carriers = [model.first, *model.layers]
     for i, conv in enumerate(carriers):
         conv.weight[0], conv.bias[0] = 0, 0

@@ -73,7 +73,12 @@ def silenced(model: nn.Module, step: str, part: str, y_delta: Tensor) -> Tensor:
         step: ``"dec1"``, ``"dec2"`` or ``"dec3"``.
         part: ``"skip"``, or ``"below"`` for what comes up from the deeper levels.
         y_delta: Measurements (N, 1, H, W).
+
+    Raises:
+        ValueError: If there is no such part.
     """
+    if part not in ("skip", "below"):
+        raise ValueError(f"part {part!r} is unknown; use 'skip' or 'below'")
     unet = model.body if isinstance(model, Chain) else model
 
     def silence(module: nn.Module, inputs: tuple) -> tuple:
