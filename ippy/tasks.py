@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from ippy.classical import tikhonov
+from ippy.images import check_range
 from ippy.operators import Blurring, CTProjector, Gradient, Operator
 from ippy.operators.noise import gaussian_noise
 from ippy.seeds import generator_for
@@ -245,7 +246,8 @@ class Task:
             first: Index of the first image.
 
         Raises:
-            ValueError: If the images have another size than the operator needs.
+            ValueError: If the images have another size than the operator needs, or grey values
+                outside [0, 1].
         """
         operator = operator or self.operator()
         y_delta, truth = self.measured(images, operator, noise_level, seed=seed, first=first)
@@ -270,6 +272,8 @@ class Task:
                 f"images of {tuple(images.shape[-2:])} pixels, expected {tuple(wanted)}{grid}: "
                 "read or draw them with this shape"
             )
+        if images.is_floating_point():
+            check_range(images)
         x = images if images.is_floating_point() else images.float() / 255
         level = self.noise_level if noise_level is None else noise_level
         y_delta = measure(x, self.forward(operator), level, seed=seed, first=first)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from small_runs import IMAGES
 
+from ippy import evaluation
 from ippy.datasets import FinePictures, SyntheticDataset
 from ippy.operators import Blurring, CTProjector
 from ippy.tasks import TASKS, few_view_projector, measure, task_operator
@@ -145,6 +146,19 @@ def test_a_probe_changes_with_all_that_makes_a_task():
         probes = {task.probe(), *(replace(task, **change).probe() for change in changes)}
         assert len(probes) == 6 and task.probe() == task.probe()
     assert len({task.probe() for task in TASKS.values()}) == 3
+
+
+def test_grey_values_that_are_not_those_of_images_are_refused():
+    task = SMALL["deblurring"]
+    for wrong in (IMAGES * 255, IMAGES - 0.5):
+        with pytest.raises(ValueError, match="grey values from .*; divide 8-bit values by 255"):
+            task.simulate(wrong)
+        with pytest.raises(ValueError, match="grey values from .*; divide 8-bit values by 255"):
+            evaluation.evaluate({}, wrong, task.operator())
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        task.measured(IMAGES * math.nan)
+    nearly = IMAGES.mul(1 + 1e-6).sub(1e-7)  # rounding errors are none, and stay as they are
+    assert torch.equal(task.measured(nearly)[1], nearly)
 
 
 def test_what_belongs_to_another_task_is_refused_by_name():
