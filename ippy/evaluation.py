@@ -32,23 +32,27 @@ _DEBLURRING = TASKS["deblurring"]
 def reconstruct(
     model: nn.Module, y_delta: Tensor, batch_size: int = 4, *, tile: int | None = 1024
 ) -> Tensor:
-    """Apply a network in evaluation mode, float32, in small batches or in tiles.
+    """Apply a network in evaluation mode, in small batches or in tiles.
 
     Args:
         model: Network from (N, C, H, W) to the same size.
-        y_delta: What it is given, (N, C, H, W).
+        y_delta: What it is given, (N, C, H, W); floating point numbers of another type than those
+            of the network, such as float64, are brought to its own.
         batch_size: Images handled at a time.
         tile: Larger images, in height or width (pixels), are handled in tiles of this side, one
             at a time, by :func:`~ippy.receptive_field.apply_in_tiles`: memory is bounded, and the
             result differs by rounding errors only. None: images are handled whole.
 
     Returns:
-        Reconstructions (N, C, H, W) on the CPU.
+        Reconstructions (N, C, H, W) on the CPU, of the network's type.
 
     Raises:
         ValueError: If an image is larger than a tile, and the network cannot be applied in tiles.
     """
     model.eval()
+    kinds = (p.dtype for p in model.parameters() if p.is_floating_point())
+    if y_delta.is_floating_point():
+        y_delta = y_delta.to(next(kinds, y_delta.dtype))
     if tile is not None and max(y_delta.shape[-2:]) > tile:
         try:
             return apply_in_tiles(model, y_delta.cpu(), tile)
@@ -63,7 +67,8 @@ def network_method(
 ) -> Callable[[Tensor], Tensor]:
     """A network as a function from measurements to reconstructions, as its task says.
 
-    What it is given is made from the measurements, and its answer is finished.
+    What it is given is made from the measurements, and its answer is finished; answers are of the
+    measurements' floating point type.
 
     Args:
         model: The network.
@@ -72,7 +77,8 @@ def network_method(
     """
 
     def method(y_delta: Tensor) -> Tensor:
-        return task.finish(operator, y_delta, reconstruct(model, task.given(operator, y_delta)))
+        x_hat = reconstruct(model, task.given(operator, y_delta)).to(y_delta.dtype)
+        return task.finish(operator, y_delta, x_hat)
 
     return method
 
@@ -142,7 +148,8 @@ def evaluate(
         ``{"measurement": {"mse": […], "psnr": […], "ssim": […]}, name: …}``, N values each.
 
     Raises:
-        ValueError: If the operator or the images are of another task.
+        ValueError: If the operator or the images are of another task, or grey values are outside
+            [0, 1].
     """
     solvers: dict[str, Callable[[Tensor], Tensor]] = {}
     if operator.out_shape == operator.img_shape:

@@ -29,6 +29,7 @@ from ippy import (
 from ippy.networks import NETWORKS, Recipe
 from ippy.operators import Blurring, CTProjector, DownScaling, Gradient, course_motion_kernel
 from ippy.receptive_field import receptive_field
+from ippy.tasks import TASKS
 from ippy.training import MeasuredCrops
 
 X = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -121,6 +122,31 @@ def test_an_empty_batch_is_an_empty_result(K):
 def test_a_network_without_parameters_is_evaluated():
     table = evaluation.evaluate({"nothing": nn.Identity()}, X, K)
     assert table["nothing"] == table["measurement"]
+
+
+@pytest.mark.parametrize("key", ["deblurring", "told_deblurring", "few_view"])
+def test_images_of_64_bits_are_evaluated_with_a_network_of_32(key):
+    task = replace(TASKS[key], shape=(32, 32))
+    torch.manual_seed(0)
+    x, model = torch.rand(2, 1, *task.image_shape), models.SimpleUNet(base_ch=2)
+    methods, operator = {"net": model}, task.operator()
+    wide = evaluation.evaluate(methods, x.double(), operator, 0.0, task=task)["net"]
+    usual = evaluation.evaluate(methods, x, operator, 0.0, task=task)["net"]
+    for name in usual:
+        assert wide[name] == pytest.approx(usual[name], rel=1e-3)
+
+
+@pytest.mark.parametrize("tile", [16, None])
+def test_a_network_is_given_numbers_of_its_own_type_whole_or_in_tiles(tile):
+    model, wide = models.ResCNN(1, 1, 4), models.ResCNN(1, 1, 4).double()
+    wide.load_state_dict(model.state_dict())
+    x_hat = evaluation.reconstruct(model, X, tile=tile)
+    assert torch.equal(evaluation.reconstruct(model, X.double(), tile=tile), x_hat)
+    found = evaluation.reconstruct(wide, X, tile=tile)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found.float(), x_hat)
+    with pytest.raises((RuntimeError, ValueError)):  # bytes are no grey values in [0, 1]
+        evaluation.reconstruct(model, (X * 255).byte(), tile=tile)
 
 
 # --- Tikhonov in every range of numbers ---
