@@ -60,6 +60,32 @@ def test_a_unet_can_start_as_the_identity_with_a_signal_at_every_level(key):
     assert net.out_conv.weight.grad.abs().min() > 0, "all channels can be taken up"
 
 
+@pytest.mark.parametrize("start", [he_identity_init, identity_init])
+@pytest.mark.parametrize(
+    ("net", "error", "words"),
+    [
+        (models.CorrectionUNet(base_ch=2), TypeError, "twice its input: it needs zero_output_init"),
+        (models.SimpleUNet(3, 3, 2), ValueError, "SimpleUNet has 3 channels of input and 3 of"),
+        (models.UNetPP(1, 2, 2), ValueError, "UNetPP has 1 channels of input and 2 of output"),
+        (models.AttentionUNet(2, 1, 2), ValueError, "use in_ch=1 and out_ch=1, or another init"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_a_network_that_would_not_start_as_the_identity_is_refused(start, net, error, words):
+    before = [p.clone() for p in net.parameters()]
+    with pytest.raises(error, match=words):
+        start(net)
+    assert all(torch.equal(p, q) for p, q in zip(net.parameters(), before, strict=True))
+
+
+def test_a_cnn_of_colours_carries_none_of_them_but_can_stand_inside_a_skip():
+    net, x = models.SimpleCNN(3, 3, 4), torch.rand(1, 3, 9, 9)
+    with pytest.raises(ValueError, match="SimpleCNN has 3 channels"):
+        identity_init(net)
+    identity_init(net, residual=True)
+    assert not net(x).any()
+
+
 def test_a_start_for_levels_needs_levels():
     for net in (models.SimpleCNN(1, 1, 8), models.ResCNN(1, 1, 8)):
         with pytest.raises(TypeError, match="identity"):

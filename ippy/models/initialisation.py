@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ippy.models.cnn import SimpleCNN
-from ippy.models.unet import AttentionGate, DoubleConv, ResidualDoubleConv
+from ippy.models.unet import AttentionGate, CorrectionUNet, DoubleConv, ResidualDoubleConv
 
 __all__ = ["he_identity_init", "he_init", "identity_init", "zero_output_init"]
 
@@ -23,12 +23,15 @@ def identity_init(model: nn.Module, residual: bool = False) -> None:
         model: A ``SimpleCNN``, or a UNet of any kind: its blocks are
             :class:`~ippy.models.DoubleConv` or :class:`~ippy.models.ResidualDoubleConv`, made in
             the order of the data, the last one reads the uppermost skip first, and its last layer
-            is called ``out_conv``.
+            is called ``out_conv``. It has one channel of input and one of output.
         residual: Whether the network stands inside a skip.
 
     Raises:
-        TypeError: For any other network.
+        TypeError: For any other network, and for a :class:`~ippy.models.CorrectionUNet`.
+        ValueError: If the network has another number of channels, and stands inside no skip.
     """
+    if not residual:
+        _check_carries(model)
     last_scale = 1.0
     blocks = [m for m in model.modules() if isinstance(m, DoubleConv | ResidualDoubleConv)]
     if type(model) is SimpleCNN:
@@ -63,7 +66,8 @@ def he_identity_init(model: nn.Module) -> None:
         model: A UNet as :func:`identity_init` takes it.
 
     Raises:
-        TypeError: For any other network.
+        TypeError: For any other network, and for a :class:`~ippy.models.CorrectionUNet`.
+        ValueError: If the network has not one channel of input and one of output.
 
     Example:
         >>> from ippy.models import SimpleUNet
@@ -73,6 +77,7 @@ def he_identity_init(model: nn.Module) -> None:
     """
     if type(model) is SimpleCNN:
         raise TypeError("no such initialisation for SimpleCNN, which has one level: identity_init")
+    _check_carries(model)
     he_init(model)
     identity_init(model)
     out_conv = model.get_submodule("out_conv")
@@ -115,6 +120,25 @@ def he_init(model: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def _check_carries(model: nn.Module) -> None:
+    """Refuse a network that is not the identity when its channel 0 carries the input through."""
+    if isinstance(model, CorrectionUNet):
+        raise TypeError(
+            "CorrectionUNet adds its input to what its layers give, and would start as twice its "
+            "input: it needs zero_output_init"
+        )
+    last = model.conv3 if type(model) is SimpleCNN else getattr(model, "out_conv", None)
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    if not (first and isinstance(last, nn.Conv2d)):
+        return  # no network of these kinds, which identity_init refuses by name
+    if (first.in_channels, last.out_channels) != (1, 1):
+        raise ValueError(
+            f"{type(model).__name__} has {first.in_channels} channels of input and "
+            f"{last.out_channels} of output, and only one can be carried through; use in_ch=1 and "
+            "out_ch=1, or another initialisation"
+        )
 
 
 @torch.no_grad()
