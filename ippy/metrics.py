@@ -12,7 +12,11 @@ __all__ = ["mse", "psnr", "relative_error", "ssim"]
 _WINDOW = 11
 
 
-def _check(x: Tensor, x_true: Tensor) -> None:
+def _checked(x: Tensor, x_true: Tensor) -> tuple[Tensor, Tensor]:
+    """Both images, refused if they cannot be compared; those of 16 bits become float32.
+
+    Squares of small errors would be zero in float16, and sums over images infinite.
+    """
     for image in (x, x_true):
         if not torch.is_tensor(image) or not image.is_floating_point():
             kind = getattr(image, "dtype", type(image).__name__)
@@ -25,6 +29,9 @@ def _check(x: Tensor, x_true: Tensor) -> None:
             f"metrics compare two batches of one shape (N, C, H, W), got {tuple(x.shape)} and "
             f"{tuple(x_true.shape)}; add missing axes with x[None]"
         )
+    narrow = (torch.float16, torch.bfloat16)
+    x, x_true = (image.float() if image.dtype in narrow else image for image in (x, x_true))
+    return x, x_true
 
 
 def mse(x: Tensor, x_true: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -36,13 +43,13 @@ def mse(x: Tensor, x_true: Tensor, mask: Tensor | None = None) -> Tensor:
         mask: Boolean (N, C, H, W), broadcast from fewer sizes; only pixels that are True count.
 
     Returns:
-        One value per image, shape (N,).
+        One value per image, shape (N,); float32 for images of 16 bits, as from the other metrics.
 
     Raises:
         ValueError: If the shapes differ or the mask leaves no pixel of an image.
         TypeError: If one of the two is no float tensor; so do the other metrics.
     """
-    _check(x, x_true)
+    x, x_true = _checked(x, x_true)
     square = (x - x_true) ** 2
     if mask is None:
         return square.mean(dim=(1, 2, 3))
@@ -73,7 +80,7 @@ def psnr(x: Tensor, x_true: Tensor, data_range: float = 1.0, mask: Tensor | None
 
 def relative_error(x: Tensor, x_true: Tensor) -> Tensor:
     r"""Relative error $\|x - x_{true}\|_2 / \|x_{true}\|_2$ per image, shape (N,)."""
-    _check(x, x_true)
+    x, x_true = _checked(x, x_true)
     return (x - x_true).flatten(1).norm(dim=1) / x_true.flatten(1).norm(dim=1)
 
 
@@ -97,7 +104,7 @@ def ssim(x: Tensor, x_true: Tensor, data_range: float = 1.0) -> Tensor:
     # here, since it brings torchvision and torch's compiler: half of what "import ippy" would take
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    _check(x, x_true)
+    x, x_true = _checked(x, x_true)
     if min(x.shape[-2:]) < _WINDOW:
         raise ValueError(
             f"ssim needs images of at least {_WINDOW} x {_WINDOW} pixels, its window, got "

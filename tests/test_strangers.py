@@ -27,7 +27,14 @@ from ippy import (
     weights,
 )
 from ippy.networks import NETWORKS, Recipe
-from ippy.operators import Blurring, CTProjector, DownScaling, Gradient, course_motion_kernel
+from ippy.operators import (
+    Blurring,
+    CTProjector,
+    DownScaling,
+    Gradient,
+    course_motion_kernel,
+    gaussian_noise,
+)
 from ippy.receptive_field import receptive_field
 from ippy.tasks import TASKS
 from ippy.training import MeasuredCrops
@@ -147,6 +154,22 @@ def test_a_network_is_given_numbers_of_its_own_type_whole_or_in_tiles(tile):
     torch.testing.assert_close(found.float(), x_hat)
     with pytest.raises((RuntimeError, ValueError)):  # bytes are no grey values in [0, 1]
         evaluation.reconstruct(model, (X * 255).byte(), tile=tile)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_errors_and_noise_of_16_bits_are_computed_with_32(dtype):
+    x, x_true = torch.zeros(1, 1, 16, 16), torch.full((1, 1, 16, 16), 2e-4).to(dtype)
+    for metric in (metrics.mse, metrics.psnr, metrics.relative_error, metrics.ssim):
+        found = metric(x.to(dtype), x_true)
+        assert found.dtype == torch.float32 and torch.equal(found, metric(x, x_true.float()))
+    assert metrics.psnr(x.to(dtype), x_true).item() == pytest.approx(73.98, abs=0.02)
+    y = torch.full((2, 1, 512, 512), 200.0).to(dtype)
+    y[1] /= 1e7  # squares underflow
+    noise = gaussian_noise(y, 0.01, generator=torch.Generator().manual_seed(0))
+    assert noise.dtype == dtype
+    level = noise.float().flatten(1).norm(dim=1) / y.float().flatten(1).norm(dim=1)
+    assert level[0].item() == pytest.approx(0.01, rel=1e-2)
+    assert noise.isfinite().all()
 
 
 # --- Tikhonov in every range of numbers ---

@@ -43,6 +43,8 @@ def gaussian_noise(
     device = generator.device if generator is not None else y.device
     e = torch.randn(y.shape, generator=generator, device=device, dtype=y.dtype).to(y.device)
     axes = tuple(range(1 if y.ndim > 3 else 0, y.ndim))
-    e_norm = torch.linalg.vector_norm(e, dim=axes, keepdim=True)
-    y_norm = torch.linalg.vector_norm(y, dim=axes, keepdim=True)
-    return e * (noise_level * y_norm / e_norm)
+    # squares of 16 bits overflow in the norm of an image
+    wide = torch.float32 if y.dtype in (torch.float16, torch.bfloat16) else None
+    e_norm = torch.linalg.vector_norm(e, dim=axes, keepdim=True, dtype=wide)
+    y_norm = torch.linalg.vector_norm(y, dim=axes, keepdim=True, dtype=wide)
+    return (e * (noise_level * y_norm / e_norm)).to(y.dtype)
