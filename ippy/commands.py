@@ -15,6 +15,7 @@ from ippy.files import atomic_write
 from ippy.networks import find
 from ippy.pictures import read_picture
 from ippy.receptive_field import ReceptiveField, TileOverlap, receptive_field, tile_overlap
+from ippy.receptive_field.tiles import input_channels
 from ippy.tasks import TASKS, Task
 
 __all__ = [
@@ -41,9 +42,9 @@ def add_parsers(commands: Any) -> None:
     )
     field.add_argument(
         "--input",
-        default="1,1,256,256",
         metavar="N,C,H,W",
-        help="shape of its input, larger than the field; default: 1,1,256,256",
+        help="shape of its input, larger than the field; default: 1,C,256,256, with the channels "
+        "of its first convolution",
     )
     how = field.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print everything as JSON")
@@ -139,10 +140,14 @@ def _shape(text: str) -> tuple[int, ...]:
 def run_receptive_field(args: argparse.Namespace) -> None:
     """Print the receptive field of ``args.network`` for an input of shape ``args.input``.
 
+    Without a shape the input has 256 × 256 pixels and the channels of the first convolution.
+
     Raises:
         ValueError: If there is no such network, or its field cannot be followed; in one line.
     """
-    shape, model = _shape(args.input), imported_network(args.network)
+    given = None if args.input is None else _shape(args.input)
+    model = imported_network(args.network)
+    shape = given or (1, input_channels(model), 256, 256)
     try:
         field = receptive_field(model, shape)
     except (NotImplementedError, ValueError) as error:

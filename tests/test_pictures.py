@@ -217,6 +217,22 @@ def test_the_field_of_a_stranger_as_text_table_and_json(here, capsys):
     assert [row["operation"] for row in data["layers"]] == ["conv2d", "max_pool2d", "conv2d"]
 
 
+@pytest.mark.parametrize(
+    ("network", "channels"),
+    [
+        ("stranger:chain", 3),
+        ("torchvision.models:resnet18", 3),  # the example of the command's own help
+        ("ippy.models:SimpleUNet", 1),
+        ("torch.nn:Identity", 1),
+    ],
+)
+def test_without_a_shape_the_channels_are_those_of_the_first_convolution(
+    here, capsys, network, channels
+):
+    assert cli.main(["receptive-field", network]) == 0
+    assert f"{network} on an input of 1 × {channels} × 256 × 256\n" in capsys.readouterr().out
+
+
 def test_what_sees_everything_is_named_and_not_cut_into_tiles(here, capsys):
     assert cli.main(["receptive-field", "stranger:whole", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)

@@ -65,8 +65,7 @@ def tile_overlap(model: nn.Module, input_shape: Sequence[int] | None = None) -> 
     >>> tile_overlap(nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(2))).height.pixels
     4
     """
-    convolutions = (m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d))
-    channels = input_shape[1] if input_shape else next(convolutions, 1)
+    channels = input_shape[1] if input_shape else input_channels(model)
     stride, edges = (1, 1), []
     for least in SIZES:
         sizes = _multiples(least, stride)
@@ -88,6 +87,11 @@ def tile_overlap(model: nn.Module, input_shape: Sequence[int] | None = None) -> 
     if any(rests):  # a factor between two maps may be whole for some sizes only
         _local(model, (1, channels, sizes[0] + rests[0], sizes[1] + rests[1]))
     return TileOverlap(height, width)
+
+
+def input_channels(model: nn.Module) -> int:
+    """Channels that the first convolution of a network takes; 1 if it has none."""
+    return next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), 1)
 
 
 def _multiples(least: int, stride: tuple[int, int]) -> tuple[int, int]:
