@@ -1,6 +1,7 @@
 """``python -m ippy train | evaluate | study | …``: everything from the command line."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -199,6 +200,9 @@ def _check() -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return the exit status. Expected failures end in one clear line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a code page that lacks a letter, such as ×
     args = _parser().parse_args(argv)
     run = {
         "train": _train,

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,14 @@ def test_the_command_line_shows_its_usage(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     assert caught.value.code == 2 and "usage: python -m ippy" in capsys.readouterr().err
+
+
+def test_a_code_page_without_a_letter_prints_another_in_its_place():
+    command = [sys.executable, "-m", "ippy", "receptive-field", "torch.nn:Identity"]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1251"}
+    done = subprocess.run(command, capture_output=True, encoding="cp1251", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "field     1 ? 1 pixels (height ? width)" in done.stdout
 
 
 @pytest.mark.skipif(not REAL_DATA, reason="IPPY_DATA names no folder of CT slices")
