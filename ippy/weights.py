@@ -143,8 +143,8 @@ def load(
     Args:
         key_or_path: A key such as ``"UNet"`` or the path of a ``.pth`` or ``.pt`` file; ``.pth``
             may be left out.
-        model: The network to fill; with None the card beside the file says which to build. A
-            file without a card needs it.
+        model: The network to fill, of the file's dtype; with None the card beside the file says
+            which to build. A file without a card needs it.
         weights_dir: Where keys are looked up; if None, the book's ``weights`` folder and, away from
             its source, a folder ``weights`` here for what it has not.
 
@@ -154,7 +154,7 @@ def load(
     Raises:
         FileNotFoundError: If the file, or the card that is needed, is missing.
         ValueError: If the file does not match its card, is truncated, contains code, or holds
-            the weights of another architecture.
+            the weights of another architecture or dtype.
 
     >>> type(load("ResCNN")).__name__
     'ResCNN'
@@ -193,6 +193,7 @@ def load(
                 f"{path.with_suffix('.json').name} does not fit {card['model']} ({error}); "
                 f"{paths.restore()}"
             ) from error
+    _check_types(path.name, state, model)
     try:
         model.load_state_dict(state, strict=True)
     except (RuntimeError, AttributeError, TypeError) as error:
@@ -200,13 +201,23 @@ def load(
             f"{path.name} holds the weights of another architecture than {type(model).__name__}: "
             f"{str(error).splitlines()[-1].strip()}"
         ) from error
-    kinds = {name: t.dtype for name, t in model.state_dict().items()}
-    if wrong := [name for name, t in state.items() if t.dtype != kinds[name]]:
-        raise ValueError(
-            f"{path.name} holds {state[wrong[0]].dtype} where {type(model).__name__} has "
-            f"{kinds[wrong[0]]} ({wrong[0]}): save a copy with model.float().state_dict()"
-        )
     return model.eval()
+
+
+def _check_types(file: str, state: object, model: nn.Module) -> None:
+    """Refuse weights of another dtype than the network's, before any of them is filled in."""
+    if not isinstance(state, dict):
+        return  # no state dict at all, as load says
+    for name, own in model.state_dict().items():
+        found = state.get(name)
+        if not torch.is_tensor(found) or found.shape != own.shape or found.dtype == own.dtype:
+            continue
+        network, advice = type(model).__name__, "save a copy with model.float().state_dict()"
+        if found.dtype == torch.float32:
+            advice = f"load them into a float32 network, and convert it then with .to({own.dtype})"
+        raise ValueError(
+            f"{file} holds {found.dtype} where {network} has {own.dtype} ({name}): {advice}"
+        )
 
 
 def verify(weights_dir: Path | None = None) -> dict[str, str]:

@@ -120,6 +120,17 @@ def test_swapped_weights_and_weights_of_another_dtype_are_refused(tmp_path):
             weights.load(tmp_path / "wide.pth", models.ResCNN(1, 1, 4))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_a_network_of_another_dtype_is_refused_before_it_is_filled(stored, dtype):
+    _, path = stored
+    model = models.ResCNN(1, 1, 4).to(dtype)
+    before = [p.clone() for p in model.parameters()]
+    said = rf"Net.pth holds torch.float32 where ResCNN has {dtype} .*: load them into a float32 "
+    with pytest.raises(ValueError, match=rf"{said}network, .* with .to\({dtype}\)$"):
+        weights.load(path, model)
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
+
+
 class Malicious:
     def __reduce__(self):
         return os.mkdir, ("executed",)
