@@ -3,10 +3,12 @@
 import argparse
 import io
 import json
+import math
 import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,6 +114,15 @@ def _common_task(tasks: dict[str, Task]) -> Task:
     return task
 
 
+def _without_infinity(data: Any) -> Any:
+    """Data for JSON, which has no infinite numbers, such as the PSNR of equal images: None."""
+    if isinstance(data, dict):
+        return {name: _without_infinity(value) for name, value in data.items()}
+    if isinstance(data, list):
+        return [_without_infinity(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
 def _evaluate(args: argparse.Namespace) -> None:
     networks, tasks = {}, {}
     for key in args.keys:
@@ -140,7 +151,8 @@ def _evaluate(args: argparse.Namespace) -> None:
         settings |= {"task": task.title, "data": args.data or "synthetic"}
         if isinstance(operator, operators.Blurring):
             settings["kernel"] = str(args.kernel or KERNEL)
-        print(json.dumps({**settings, "mean": mean, "per_image": table}, indent=1))
+        found = _without_infinity({**settings, "mean": mean, "per_image": table})
+        print(json.dumps(found, indent=1, allow_nan=False))
         return
     print(f"{len(images)} images, noise level {args.noise_level:g}")
     print(f"{'':13s} {'MSE':>9s} {'PSNR':>6s} {'SSIM':>6s}")

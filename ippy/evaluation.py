@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ippy import classical, datasets, metrics, results
 from ippy.operators import CTProjector, Gradient, Operator
+from ippy.operators.noise import check_noise_level
 from ippy.receptive_field import apply_in_tiles
 from ippy.tasks import NOISE_LEVEL, SHAPE, TASKS, Task
 from ippy.tasks import measure as measure  # where readers of the first edition find it
@@ -94,7 +95,11 @@ def baselines(
     Returns:
         ``"Tikhonov"`` and ``"TV"``, and for a projector before them ``"FBP"`` and
         ``"FBP (Hann)"``, each a function from measurements to reconstructions.
+
+    Raises:
+        ValueError: If the noise level is negative or not finite.
     """
+    check_noise_level(noise_level)
     chosen = results.load(task.parameters)["chosen"]
     nearest = min(chosen, key=lambda level: abs(math.log(float(level) / max(noise_level, 1e-6))))
     methods: dict[str, Callable] = {}

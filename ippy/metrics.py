@@ -110,5 +110,7 @@ def ssim(x: Tensor, x_true: Tensor, data_range: float = 1.0) -> Tensor:
             f"ssim needs images of at least {_WINDOW} x {_WINDOW} pixels, its window, got "
             f"{tuple(x.shape[-2:])}; use psnr or mse for smaller ones"
         )
+    if not len(x):
+        return x.new_zeros(0)
     value = structural_similarity_index_measure(x, x_true, data_range=data_range, reduction="none")
     return cast(Tensor, value).reshape(x.shape[0])

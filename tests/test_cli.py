@@ -43,6 +43,8 @@ def test_cli_train_evaluate_and_verify(tmp_path, tiny, capsys):
         (["evaluate", "ResCNN", "--images", "0"], "--images is 0"),
         (["evaluate", "ResCNN", "--data", "nowhere"], "'nowhere' does not exist"),
         (["evaluate", "ResCNN", "--noise-level", "-1"], "noise_level is -1.0"),
+        (["evaluate", "ResCNN", "--noise-level", "inf"], "noise_level is inf, expected a finite"),
+        (["evaluate", "ResCNN", "--noise-level", "nan"], "noise_level is nan, expected a finite"),
         (["evaluate", "ResCNN", "--kernel", "no.txt"], "kernel file no.txt cannot be read"),
         (["evaluate", "ResCNN", "--kernel", "words.npy"], "holds no matrix of real numbers"),
         (["weights", "verify", "--weights-dir", "nowhere"], "there are no weights"),
@@ -71,6 +73,20 @@ def test_the_command_line_shows_its_usage(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     assert caught.value.code == 2 and "usage: python -m ippy" in capsys.readouterr().err
+
+
+def test_errors_that_are_infinite_are_null_in_json(capsys, tmp_path):
+    (tmp_path / "none.txt").write_text("1")  # no blur
+    command = ["evaluate", "ResCNN", "--images", "1", "--kernel", str(tmp_path / "none.txt")]
+    assert cli.main([*command, "--noise-level", "0", "--json"]) == 0
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    report = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert report["per_image"]["measurement"]["psnr"] == [None]
+    assert report["mean"]["measurement"] == {"mse": 0, "psnr": None, "ssim": 1}
+    assert report["mean"]["ResCNN"]["psnr"] > 0
 
 
 def test_a_code_page_without_a_letter_prints_another_in_its_place():

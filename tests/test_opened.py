@@ -7,6 +7,7 @@ from ippy import models
 from ippy.models.opened import OpenedUNet
 from ippy.studies.skips import parts, silenced, without_level
 
+OTHERS = (models.UNetPP(base_ch=2), models.ResCNN(1, 1, 2), None)
 VARIANTS = (models.SimpleUNet, models.ResidualUNet, models.AttentionUNet, models.CorrectionUNet)
 
 
@@ -64,3 +65,9 @@ def test_maps_are_those_of_the_blocks_and_gates_those_of_attention(unet):
 def test_every_switch_wants_its_factor(unet):
     with pytest.raises(ValueError, match="5 factors for 6 switches.*dec1_skip, dec1_below"):
         OpenedUNet(unet)(images(), *torch.ones(5, 1))
+
+
+@pytest.mark.parametrize("network", OTHERS, ids=lambda network: type(network).__name__)
+def test_what_cannot_be_opened_is_named_beside_what_can(network):
+    with pytest.raises(TypeError, match=f"{type(network).__name__} cannot be opened; expected a S"):
+        OpenedUNet(network)

@@ -126,6 +126,11 @@ def test_an_empty_batch_is_an_empty_result(K):
     assert x.grad.shape == x.shape
 
 
+def test_metrics_of_an_empty_batch_are_empty():
+    for metric in (metrics.mse, metrics.psnr, metrics.relative_error, metrics.ssim):
+        assert metric(X[:0], X[:0]).shape == (0,)
+
+
 def test_a_network_without_parameters_is_evaluated():
     table = evaluation.evaluate({"nothing": nn.Identity()}, X, K)
     assert table["nothing"] == table["measurement"]

@@ -26,6 +26,9 @@ class OpenedUNet(nn.Module):
         maps: Names of the blocks whose outputs are returned, in the order of their computation.
         gates: Names of the attention maps that follow these, one for each gate.
 
+    Raises:
+        TypeError: If the network is none of these.
+
     Example:
         >>> opened = OpenedUNet(SimpleUNet(base_ch=2))
         >>> x_hat, *maps = opened(torch.zeros(1, 1, 32, 32), *torch.ones(6, 1))
@@ -35,6 +38,11 @@ class OpenedUNet(nn.Module):
 
     def __init__(self, unet: SimpleUNet) -> None:
         super().__init__()
+        if not isinstance(unet, SimpleUNet):
+            raise TypeError(
+                f"{type(unet).__name__} cannot be opened; expected a SimpleUNet, ResidualUNet, "
+                "AttentionUNet or CorrectionUNet"
+            )
         self.unet = unet
         levels = range(1, unet.levels + 1)
         steps = [f"dec{i}" for i in levels]

@@ -33,11 +33,7 @@ def gaussian_noise(
     >>> (e.flatten(1).norm(dim=1) / y.flatten(1).norm(dim=1)).round(decimals=4)
     tensor([0.1000, 0.1000])
     """
-    if not (math.isfinite(noise_level) and noise_level >= 0):
-        raise ValueError(
-            f"noise_level is {noise_level}, expected a finite number >= 0 such as 0.01, "
-            "the norm of the noise relative to the norm of the measurement"
-        )
+    check_noise_level(noise_level)
     if not torch.is_tensor(y) or not y.is_floating_point():
         raise TypeError("y must be a floating point tensor; convert it with y.float() / 255")
     device = generator.device if generator is not None else y.device
@@ -48,3 +44,12 @@ def gaussian_noise(
     e_norm = torch.linalg.vector_norm(e, dim=axes, keepdim=True, dtype=wide)
     y_norm = torch.linalg.vector_norm(y, dim=axes, keepdim=True, dtype=wide)
     return (e * (noise_level * y_norm / e_norm)).to(y.dtype)
+
+
+def check_noise_level(noise_level: float) -> None:
+    """Raise ValueError for a noise level that is negative, infinite or NaN."""
+    if not (math.isfinite(noise_level) and noise_level >= 0):
+        raise ValueError(
+            f"noise_level is {noise_level}, expected a finite number >= 0 such as 0.01, "
+            "the norm of the noise relative to the norm of the measurement"
+        )
