@@ -116,12 +116,6 @@ def quantise(images: Tensor) -> Tensor:
         return images
     if not images.is_floating_point():
         raise ValueError(f"images must be uint8 or float in [0, 1], not {images.dtype}")
-    check_range(images)
-    return (images.clamp(0, 1) * 255).round().to(torch.uint8)
-
-
-def check_range(images: Tensor) -> None:
-    """Raise ValueError for floating point images with NaN, infinity or values outside [0, 1]."""
     if not torch.isfinite(images).all():
         raise ValueError("the images contain NaN or infinity; check how they are read")
     if images.numel() and (images.min() < -1e-3 or images.max() > 1 + 1e-3):
@@ -129,6 +123,7 @@ def check_range(images: Tensor) -> None:
             f"the images have grey values from {images.min():.4g} to {images.max():.4g}, expected "
             "[0, 1]; divide 8-bit values by 255, or subtract the least and divide by the range"
         )
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def load_image(path: str | os.PathLike, shape: int | Sequence[int] | None = None) -> Tensor:

@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from ippy.classical import tikhonov
-from ippy.images import check_range
 from ippy.operators import Blurring, CTProjector, Gradient, Operator
 from ippy.operators.noise import gaussian_noise
 from ippy.seeds import generator_for
@@ -152,6 +151,18 @@ def data_step(
     return x_hat + tikhonov(operator, y_delta - operator(x_hat), mu)
 
 
+def _check_range(images: Tensor) -> None:
+    """Refuse what :func:`ippy.images.quantise` refuses: NaN, and grey values outside [0, 1]."""
+    if not images.numel():
+        return
+    low, high = images.min(), images.max()
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # nor is NaN
+        raise ValueError(
+            f"the images have grey values from {low:.4g} to {high:.4g}, expected [0, 1]; divide "
+            "8-bit values by 255, or subtract the least and divide by the range"
+        )
+
+
 class Sample(NamedTuple):
     """What is known of some images in a task."""
 
@@ -273,7 +284,7 @@ class Task:
                 "read or draw them with this shape"
             )
         if images.is_floating_point():
-            check_range(images)
+            _check_range(images)
         x = images if images.is_floating_point() else images.float() / 255
         level = self.noise_level if noise_level is None else noise_level
         y_delta = measure(x, self.forward(operator), level, seed=seed, first=first)

@@ -9,6 +9,7 @@ from small_runs import IMAGES
 
 from ippy import evaluation
 from ippy.datasets import FinePictures, SyntheticDataset
+from ippy.images import quantise
 from ippy.operators import Blurring, CTProjector
 from ippy.tasks import TASKS, few_view_projector, measure, task_operator
 
@@ -155,10 +156,17 @@ def test_grey_values_that_are_not_those_of_images_are_refused():
             task.simulate(wrong)
         with pytest.raises(ValueError, match="grey values from .*; divide 8-bit values by 255"):
             evaluation.evaluate({}, wrong, task.operator())
-    with pytest.raises(ValueError, match="NaN or infinity"):
+    with pytest.raises(ValueError, match="grey values from nan to nan"):
         task.measured(IMAGES * math.nan)
-    nearly = IMAGES.mul(1 + 1e-6).sub(1e-7)  # rounding errors are none, and stay as they are
-    assert torch.equal(task.measured(nearly)[1], nearly)
+    for value in (-2e-3, -5e-4, 1 + 5e-4, 1 + 2e-3, math.inf):  # what training takes, and no more
+        images = torch.where(IMAGES < 0.5, IMAGES, value)
+        if abs(value - 0.5) < 0.501:
+            quantise(images)
+            assert torch.equal(task.measured(images)[1], images)
+            continue
+        for refuse in (quantise, task.measured):
+            with pytest.raises(ValueError, match="grey values|infinity"):
+                refuse(images)
 
 
 def test_what_belongs_to_another_task_is_refused_by_name():
