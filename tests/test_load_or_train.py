@@ -39,6 +39,7 @@ def test_quick_mode_trains_live_and_leaves_the_shipped_weights(tmp_path, tiny, m
         training.load_or_train("ResCNN")
 
 
+@pytest.mark.filterwarnings("ignore:cannot cache the images")
 def test_without_a_cache_that_can_be_written_training_goes_on(tmp_path, tiny, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("IPPY_CACHE", str(tmp_path / "file" / "cache"))
