@@ -66,7 +66,11 @@ def test_a_unet_can_start_as_the_identity_with_a_signal_at_every_level(key):
     [
         (models.CorrectionUNet(base_ch=2), TypeError, "twice its input: it needs zero_output_init"),
         (models.SimpleUNet(3, 3, 2), ValueError, "SimpleUNet has 3 channels of input and 3 of"),
-        (models.UNetPP(1, 2, 2), ValueError, "UNetPP has 1 channels of input and 2 of output"),
+        (
+            models.ResidualUNet(1, 2, 2),
+            ValueError,
+            "ResidualUNet has 1 channels of input and 2 of output",
+        ),
         (models.AttentionUNet(2, 1, 2), ValueError, "use in_ch=1 and out_ch=1, or another init"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",

@@ -7,7 +7,7 @@ from ippy import models
 from ippy.models.opened import OpenedUNet
 from ippy.studies.skips import parts, silenced, without_level
 
-OTHERS = (models.UNetPP(base_ch=2), models.ResCNN(1, 1, 2), None)
+OTHERS = (models.UNet3D(), models.ResCNN(1, 1, 2), None)
 VARIANTS = (models.SimpleUNet, models.ResidualUNet, models.AttentionUNet, models.CorrectionUNet)
 
 

@@ -18,6 +18,7 @@ from svg_networks import (
     shortcut,
     size,
     unet,
+    unetpp,
     volume,
     volume_text,
     volumes_say,
@@ -130,9 +131,8 @@ def u_shape(
     return page(WIDTH, height, title, says(shapes, said_too), *parts)
 
 
-def unetpp() -> str:
+def grid(model: nn.Module) -> str:
     """The grid of UNet++, with sizes in its boxes."""
-    model = models.UNetPP()
     shapes = output_shapes(model, 1, model.in_ch, 256, 256)
     w, h, px, py, left, top, parts = 94, 74, 122, 128, 4, 148, []
     for i in range(3):
@@ -270,7 +270,7 @@ NARROW_NETWORKS = {
     "unet_narrow.svg": partial(unet, u_shape),
     "residual_unet_narrow.svg": partial(residual_unet, u_shape),
     "attention_unet_narrow.svg": partial(attention_unet, u_shape),
-    "unetpp_narrow.svg": unetpp,
+    "unetpp_narrow.svg": partial(unetpp, grid),
     "unet3d_narrow.svg": unet3d,
     "residual_unet_block_narrow.svg": residual_unet_block,
     "attention_gate_narrow.svg": attention_gate,

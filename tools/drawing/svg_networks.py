@@ -338,9 +338,8 @@ def grid_says(model: nn.Module) -> tuple[str, str]:
     )
 
 
-def unetpp() -> str:
+def _grid(model: nn.Module) -> str:
     """The grid of UNet++: nodes, poolings, upsamplings, skips."""
-    model = models.UNetPP()
     shapes = output_shapes(model, 1, model.in_ch, 256, 256)
     w, h, px, py, left, top, parts = 112, 60, 200, 116, 160, 76, []
 
@@ -375,6 +374,11 @@ def unetpp() -> str:
         text(last + w + 188, y + 36, "f_{Θ}(y^{δ})", "math"),
     ]
     return page(908, top + 2 * py + h + 24, *grid_says(model), *parts)
+
+
+def unetpp(draw: Callable[[nn.Module], str] = _grid) -> str:
+    """UNet++ with three levels."""
+    return draw(models.UNetPP())
 
 
 STAGES = ("enc1", "enc2", "enc3", "bottleneck", "dec3", "dec2", "dec1")
