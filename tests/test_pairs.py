@@ -1,7 +1,9 @@
 """Tasks in which a network is given a reconstruction: pairs, their crops, training, evaluation."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,11 +29,10 @@ RECIPE = replace(networks.RECIPES["FewViewUNet"], batch_size=6, crop=16)
 IMAGES = torch.rand(3, 1, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.fixture
-def small(monkeypatch) -> None:
-    """Tasks of 64 x 64 pixels, and networks that are trained for a second."""
+def shrink(patch: pytest.MonkeyPatch) -> None:
+    """Make tasks of 64 x 64 pixels, and networks that are trained for a second."""
     for key, task in TASKS.items():
-        monkeypatch.setitem(TASKS, key, replace(task, shape=(64, 64)))
+        patch.setitem(TASKS, key, replace(task, shape=(64, 64)))
     for key in (*KEYS, "UNet"):
         recipe = NETWORKS[key].recipe
         name = "n_filters" if recipe.model == "ResCNN" else "base_ch"
@@ -39,15 +40,32 @@ def small(monkeypatch) -> None:
         changes |= {"model_args": {"in_ch": 1, "out_ch": 1, name: 4}, "batch_size": 2}
         changes |= {"data": {"n_images": 4, "kind": "mixed", "version": 3}}
         recipe = replace(recipe, **changes)
-        monkeypatch.setitem(NETWORKS, key, replace(NETWORKS[key], recipe=recipe))
+        patch.setitem(NETWORKS, key, replace(NETWORKS[key], recipe=recipe))
 
 
 @pytest.fixture
-def trained(small, tmp_path):
-    """A folder with weights of those networks."""
-    for key in (*KEYS, "UNet"):
-        training.train_and_save(key, weights_dir=tmp_path)
-    return tmp_path
+def small(monkeypatch) -> None:
+    """The small tasks and networks."""
+    shrink(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory) -> Path:
+    """A folder with weights of those networks, to be copied."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPPY_CACHE", str(folder / "cache"))
+        patch.delenv("IPPY_DATA", raising=False)
+        shrink(patch)
+        for key in (*KEYS, "UNet"):
+            training.train_and_save(key, weights_dir=folder / "weights")
+    return folder / "weights"
+
+
+@pytest.fixture
+def trained(small, trained_once, tmp_path) -> Path:
+    """A folder of the test's own with weights of those networks."""
+    return shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize("setting", [{"margin": 2}, {"borders": True}, {"last_crop": 32}])
