@@ -220,6 +220,10 @@ def write_slides(app: Sphinx, page: str, template: str, context: dict, doctree: 
     body = context.get("body", "")
     if not hasattr(app, "slides") or MARK not in body:
         return
+    context["body"] = re.sub(rf" ?{MARK}\d+", "", body)
+    types = slide_types(Path(app.env.doc2path(page)))
+    if "slide" not in types:
+        return
     soup = BeautifulSoup(body, "html.parser")
     for link in soup.select("a.headerlink, .copybtn"):
         link.decompose()
@@ -227,10 +231,6 @@ def write_slides(app: Sphinx, page: str, template: str, context: dict, doctree: 
         if not re.match(r"[a-z]+:", link["href"]):
             here = "" if link["href"].startswith("#") else "../book/"
             link["href"] = here + link["href"] if here else f"../{page}.html{link['href']}"
-    types = slide_types(Path(app.env.doc2path(page)))
-    context["body"] = re.sub(rf" ?{MARK}\d+", "", body)
-    if "slide" not in types:
-        return
     name = page.split("/")[-1]
     link = f'<p class="for-screens"><a href="../slides/{name}.html">Slides of this chapter</a></p>'
     context["body"] = context["body"].replace("</h1>", "</h1>" + link, 1)
