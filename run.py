@@ -35,12 +35,6 @@ EVERYTHING = ["-r", "requirements.txt", "-c", "constraints.txt", "-e", "."]
 TORCH = ["torch", "torchvision", "-c", "constraints.txt"]  # the two must come from the same place
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"  # or what IPPY_TORCH_INDEX names: a mirror
 PATIENCE = 3.0  # seconds in which that index has to answer
-# glibc keeps up to 256 MB of what a program frees. Training asks for it again at each step, and
-# takes a quarter less time; results stay the same. Other systems do not read these variables.
-MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
-}
 NVIDIA = (  # what a driver leaves on Linux, the last one on Windows' Linux
     "/proc/driver/nvidia/version",
     "/dev/nvidiactl",
@@ -101,7 +95,7 @@ def call(command: list, cwd: Path | None = ROOT, drop: tuple = ()) -> int:
     On Ctrl-C the child, which gets the signal too, may finish what it does then (save a
     checkpoint, ask a question); a third Ctrl-C ends it.
     """
-    env = {k: v for k, v in {**MEMORY, **os.environ}.items() if k not in drop}
+    env = {name: value for name, value in os.environ.items() if name not in drop}
     env.update(PYTHONUTF8="1", PYDEVD_DISABLE_FILE_VALIDATION="1", JUPYTER_PLATFORM_DIRS="1")
     child = subprocess.Popen([str(part) for part in command], cwd=cwd, env=env)
     interrupted = False

@@ -6,7 +6,6 @@ import functools
 import http.server
 import importlib.util
 import os
-import platform
 import re
 import shlex
 import shutil
@@ -330,30 +329,6 @@ def test_ctrl_c_is_one_line(run, monkeypatch, capsys):
     monkeypatch.setattr(run, "setup", interrupt)
     assert run.main(["book"]) == 130
     assert capsys.readouterr().err.strip() == "run.py: stopped by Ctrl-C."
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's settings")
-def test_children_keep_the_memory_that_each_step_asks_for(run, tmp_path, monkeypatch):
-    code = (
-        "import os, pathlib, resource\n"
-        "for step in range(10):\n"
-        "    maps = [bytearray(b'x') * (8 << 20) for _ in range(12)]; del maps\n"
-        "    if step == 4: before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
-        "pathlib.Path('found').write_text(f'{faults} {os.environ[\"MALLOC_TRIM_THRESHOLD_\"]}')"
-    )
-
-    def faults() -> tuple:
-        assert run.call([sys.executable, "-c", code], cwd=tmp_path) == 0
-        return tuple(map(int, (tmp_path / "found").read_text().split()))
-
-    for name in run.MEMORY:
-        monkeypatch.delenv(name, raising=False)
-    pages = 5 * 12 * (8 << 20) // os.sysconf("SC_PAGE_SIZE")
-    assert faults()[0] < 0.1 * pages
-    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "100000")  # what somebody has set stays
-    asked, setting = faults()
-    assert asked > 0.5 * pages and setting == 100_000
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals between processes as POSIX has them")
