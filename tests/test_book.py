@@ -20,6 +20,7 @@ import pytest
 import yaml
 from pybtex.database import parse_file
 from sphinx.cmd.build import build_main
+from sphinx.environment import BuildEnvironment
 from sphinx.util.inventory import InventoryFile
 
 from ippy import paths, report
@@ -482,6 +483,26 @@ def test_text_links_to_the_reference_and_headings_do_not(tmp_path: Path, monkeyp
     assert re.search(r'pack.one.some_name"><code[^>]*><span class="pre">one.some_name', body)
     reference = (tmp_path / "out" / "book" / "api.html").read_text(encoding="utf-8")
     assert "About <code" in reference, "a link from the reference to itself"
+
+
+def test_numbered_references_read_a_page_once(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(BOOK / "_ext")
+    (tmp_path / "conf.py").write_text("extensions = ['book_numbers']\nnumfig = True\n", "utf-8")
+    tables = [f".. list-table:: Table\n   :name: t{n}\n\n   * - {n}\n\n" for n in range(1, 4)]
+    (tmp_path / "tables.rst").write_text("Tables\n======\n\n" + "".join(tables), "utf-8")
+    page = "Index\n=====\n\n.. toctree::\n\n   tables\n\n:numref:`t3` :numref:`t1` :numref:`t2`\n"
+    (tmp_path / "index.rst").write_text(page, encoding="utf-8")
+    read, get_doctree = [], BuildEnvironment.get_doctree
+    spy = lambda env, page: read.append(page) or get_doctree(env, page)  # noqa: E731
+    monkeypatch.setattr(BuildEnvironment, "get_doctree", spy)
+    assert build_main(["-q", "-b", "html", str(tmp_path), str(tmp_path / "out")]) == 0
+    body = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert re.findall(r'tables.html#(t\d)"[^>]*><span[^>]*>Table (\d)', body) == [
+        ("t3", "3"),
+        ("t1", "1"),
+        ("t2", "2"),
+    ]
+    assert read.count("tables") == 2, "once for its own page, once for all references"
 
 
 def test_formulas_of_docstrings_become_roles(api: ModuleType) -> None:
