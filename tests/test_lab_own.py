@@ -2,6 +2,7 @@
 
 import base64
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ def fresh(chromium, site):
     page.close()
 
 
+@cache
 def files() -> dict[str, tuple[bytes, str]]:
     """Name -> content and what the page has to say about it."""
     cat = np.asarray(Image.open(paths.SAMPLES / "cat.png").convert("L"))
