@@ -418,8 +418,7 @@ def test(args: list) -> int:
         unbuilt = bool(build(SITE))
         if unbuilt:
             say("\nrun.py: the build failed before the tests; its messages stand above.\n")
-        # notebooks take longest: at the end, one process would work on the last alone
-        args = [*spread(), "book", "tests", "ippy", *args]
+        args = [*spread(), "tests", "ippy", "book", *args]
     command = [venv_python(), "-m", "pytest", "--doctest-modules", "--nbval"]
     command += ["-p", "tools.figures", "--nbval-current-env", "--nbval-cell-timeout=300", *args]
     return call(command, drop=clear) or int(unbuilt)

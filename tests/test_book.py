@@ -493,7 +493,11 @@ def test_numbered_references_read_a_page_once(tmp_path: Path, monkeypatch) -> No
     page = "Index\n=====\n\n.. toctree::\n\n   tables\n\n:numref:`t3` :numref:`t1` :numref:`t2`\n"
     (tmp_path / "index.rst").write_text(page, encoding="utf-8")
     read, get_doctree = [], BuildEnvironment.get_doctree
-    spy = lambda env, page: read.append(page) or get_doctree(env, page)  # noqa: E731
+
+    def spy(env: BuildEnvironment, page: str) -> object:
+        read.append(page)
+        return get_doctree(env, page)
+
     monkeypatch.setattr(BuildEnvironment, "get_doctree", spy)
     assert build_main(["-q", "-b", "html", str(tmp_path), str(tmp_path / "out")]) == 0
     body = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")

@@ -248,6 +248,7 @@ def test_its_command_line_says_what_the_checkout_says(
     command = ["evaluate", "UNet", "--json", "--images", "2"]
     start = python_of(environment).with_name("ippy" + (".exe" if os.name == "nt" else ""))
     away = call(start, *command, env={"IPPY_CACHE": str(tmp_path / "away")}, cwd=tmp_path)
+    assert paths.in_checkout() and Path(cli.__file__).is_relative_to(ROOT)
     assert cli.main(command) == 0
     assert away == capsys.readouterr().out
     assert json.loads(away)["mean"]["UNet"]["psnr"] > 25
