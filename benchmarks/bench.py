@@ -334,13 +334,14 @@ def blur_rows(stored: dict) -> Iterator[tuple[str, str, str]]:
         seconds = row["seconds"]
         forward, adjoint = seconds["forward"], seconds["adjoint"]
         note = f"forward × {ratio(adjoint, forward)}; before, "
-        note += f"forward × {ratio(seconds[before.format('adjoint')], forward)}"
+        old = [seconds[before.format(name)] for name in ("adjoint", "forward")]
+        note += f"forward × {ratio(*old)}"
         label = f"adjoint of a blur, {row['kernel']} pixels, batch {row['batch']}"
         yield label, spread(adjoint, 1e3) + " ms", note
     for row in stored["solver"]:
         seconds, name = row["seconds"], "total variation"
-        note = f"{row['iterations']} iterations; with the adjoint as before / now: "
-        note += ratio(seconds[before.format(name)], seconds[name])
+        note = f"{row['iterations']} iterations; first edition / now: "
+        note += ratio(seconds[f"{name}, first edition"], seconds[name])
         yield f"{name}, batch {row['batch']}", spread(seconds[name]) + " s", note
 
 

@@ -182,6 +182,29 @@ def test_blurring_is_convolution_by_hand(boundary):
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("filled", [(), (3, 3), (3, 8), (1, 4), (0, 0)], ids=str)
+def test_rows_and_columns_of_zeros_cost_nothing_and_change_nothing(monkeypatch, boundary, filled):
+    kernel = torch.zeros(7, 9, dtype=torch.float64)
+    kernel[3, 4] = 0.5 if filled else 0
+    if filled:
+        kernel[filled] += 0.25
+    K = Blurring((20, 17), kernel, boundary=boundary)
+    x, applied, depthwise = images(K, channels=2), set(), filters._depthwise
+
+    def listen(x, kernel):
+        applied.add(tuple(kernel.shape))
+        return depthwise(x, kernel)
+
+    monkeypatch.setattr(filters, "_depthwise", listen)
+    y, z = K(x), K.T(x)
+    row, column = filled or (3, 4)
+    assert applied == {(2 * abs(row - 3) + 1, 2 * abs(column - 4) + 1)}
+    monkeypatch.setattr(K, "_empty", (0, 0))
+    assert (y - K(x)).abs().max() == 0 and (z - K.T(x)).abs().max() < 1e-15
+    assert torch.equal(K.kernel, kernel.float()) and K.margin == (3, 4)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_kernel_as_large_as_the_image(boundary):
     K = Blurring((9, 9), kernel_type="motion", kernel_size=9, boundary=boundary)
     x, y = images(K, seed=3), images(K, seed=4)
