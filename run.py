@@ -31,6 +31,7 @@ SITE = ROOT / "_build" / "html"
 PYTHONS = ((3, 14), (3, 13), (3, 12), (3, 11))  # that the book is tested on, the newest first
 STAMP = "ippy-ready"  # inside .venv: what was installed, as a hash
 MARKER = "ippy-unfinished"  # inside .venv while it is being made or changed
+MADE_FROM = "html-made-from"  # inside _build: what the site was built from, as a hash
 EVERYTHING = ["-r", "requirements.txt", "-c", "constraints.txt", "-e", "."]
 TORCH = ["torch", "torchvision", "-c", "constraints.txt"]  # the two must come from the same place
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"  # or what IPPY_TORCH_INDEX names: a mirror
@@ -376,9 +377,34 @@ def build(site: Path, source: str = ".") -> int:
     with tempfile.TemporaryFile(dir=site.parent) as room:
         room.write(bytes(20_000_000))  # a full or read-only disk shows here, not in mid-build
     shutil.rmtree(site, ignore_errors=True)  # pages that are no longer in the book must go
+    stamp, files = site.parent / MADE_FROM, contents(ROOT)
+    stamp.unlink(missing_ok=True)
     start = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
     options = ["--all", "-n", "-W", "--keep-going"]
-    return call([venv_python(), "-c", start, "build", *options, source])
+    failed = call([venv_python(), "-c", start, "build", *options, source])
+    if not failed:
+        stamp.write_text(files + contents(site), encoding="utf-8")
+    return failed
+
+
+def contents(folder: Path) -> str:
+    """Hash over all files of a folder; of the checkout those that a build reads, and its set-up."""
+    digest = hashlib.sha256()
+    unread = ("_build", "__pycache__", "ippy.egg-info", "tests") if folder == ROOT else ()
+    paths = [VENV / STAMP, ROOT / ".git" / "config"]  # packages, and the address for the buttons
+    for here, names, files in os.walk(str(folder)):
+        names[:] = [n for n in names if n not in unread and not n.startswith(".")]
+        paths += [Path(here, name) for name in files]
+    for path in sorted(path for path in paths if path.is_file()):
+        digest.update(f"{path}\0{path.stat().st_size}\0".encode("utf-8", "replace"))
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def is_built(site: Path) -> bool:
+    """Whether the last build of the site went well, and nothing has changed since."""
+    stamp = site.parent / MADE_FROM
+    return stamp.is_file() and stamp.read_text("utf-8") == contents(ROOT) + contents(site)
 
 
 def book(args: list) -> int:
@@ -415,7 +441,10 @@ def test(args: list) -> int:
     named = any((ROOT / arg.split("::")[0]).exists() for arg in rest)
     unbuilt = False
     if not named:
-        unbuilt = bool(build(SITE))
+        if is_built(SITE):
+            say("The site is built from these files already.")
+        else:
+            unbuilt = bool(build(SITE))
         if unbuilt:
             say("\nrun.py: the build failed before the tests; its messages stand above.\n")
         args = [*spread(), "tests", "ippy", "book", *args]

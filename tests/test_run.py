@@ -643,6 +643,66 @@ def test_test_ends_with_one_pytest_and_remembers_a_failed_build(run, calls, fail
     assert asked <= set(calls.seen[-1])
 
 
+def change_a_chapter(run):
+    (run.ROOT / "book" / "unet.ipynb").write_text("one cell more", encoding="utf-8")
+
+
+def forget_a_file(run):
+    (run.ROOT / "imgs.svg").unlink()
+
+
+def lose_a_page(run):
+    (run.SITE / "index.html").unlink()
+
+
+def install_again(run):
+    (run.VENV / run.STAMP).write_text("other packages", encoding="utf-8")
+
+
+def publish(run):
+    (run.ROOT / ".git").mkdir()
+    (run.ROOT / ".git" / "config").write_text("[remote]", encoding="utf-8")
+
+
+def only_tests(run):
+    (run.ROOT / "tests").mkdir()
+    (run.ROOT / "tests" / "test_new.py").write_text("assert True", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "builds"),
+    [(change_a_chapter, True), (forget_a_file, True), (lose_a_page, True), (install_again, True),
+     (publish, True), (only_tests, False), (lambda run: None, False)],
+)  # fmt: skip
+def test_test_builds_only_what_is_not_built(run, calls, monkeypatch, change, builds):
+    def call(command, *_, **__):
+        is_build = "build" in command
+        seen.append(is_build)
+        if is_build:
+            run.SITE.mkdir(parents=True)
+            (run.SITE / "index.html").write_text("page", encoding="utf-8")
+        return 0
+
+    seen = []
+    monkeypatch.setattr(run, "call", call)
+    for path in (run.ROOT / "book" / "unet.ipynb", run.ROOT / "imgs.svg", run.VENV / run.STAMP):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("as it was", encoding="utf-8")
+    assert run.main(["book"]) == run.main(["test"]) == 0
+    assert seen == [True, False], "the book was built a moment ago"
+    change(run)
+    assert run.main(["test"]) == 0
+    assert seen[2:] == ([True, False] if builds else [False])
+
+
+def test_a_build_that_failed_is_done_again(run, calls):
+    run.VENV.mkdir()
+    for fail in ("build", "build", None, None):
+        calls.fail = fail
+        assert run.main(["test"]) == (fail is not None)
+    assert ["build" in command for command in calls.seen] == [True, False] * 3 + [False]
+
+
 def test_test_of_named_files_runs_only_those(run, calls):
     (run.ROOT / "test_x.py").touch()
     assert run.main(["test", "test_x.py::test_y"]) == 0
