@@ -32,6 +32,7 @@ PYTHONS = ((3, 14), (3, 13), (3, 12), (3, 11))  # that the book is tested on, th
 STAMP = "ippy-ready"  # inside .venv: what was installed, as a hash
 MARKER = "ippy-unfinished"  # inside .venv while it is being made or changed
 MADE_FROM = "html-made-from"  # inside _build: what the site was built from, as a hash
+NPM = "_build/web/npm/installed"  # the laboratory's packages, which a build without network lacks
 EVERYTHING = ["-r", "requirements.txt", "-c", "constraints.txt", "-e", "."]
 TORCH = ["torch", "torchvision", "-c", "constraints.txt"]  # the two must come from the same place
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"  # or what IPPY_TORCH_INDEX names: a mirror
@@ -382,7 +383,7 @@ def build(site: Path, source: str = ".") -> int:
     start = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
     options = ["--all", "-n", "-W", "--keep-going"]
     failed = call([venv_python(), "-c", start, "build", *options, source])
-    if not failed:
+    if not failed and (ROOT / NPM).is_file():  # without it the pages lack what a network brings
         stamp.write_text(files + contents(site), encoding="utf-8")
     return failed
 
